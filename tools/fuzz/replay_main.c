@@ -61,9 +61,9 @@ static uint64_t random_next(void) {
     return x ^ (x >> 31);
 }
 
-// Returns a number below `bound`, which is not 0.
+// Returns a number below `bound`, or 0 if that is 0.
 static size_t random_below(size_t bound) {
-    return (size_t)(random_next() % bound);
+    return bound == 0 ? 0 : (size_t)(random_next() % bound);
 }
 
 static void die(const char *what, const char *name) {
