@@ -1,0 +1,262 @@
+#include "codec/internal.h"
+#include "codec/text.h"
+
+// What a PUBLISH keeps of its properties.
+struct publish_properties {
+    struct mr_slice raw;
+    uint64_t present;
+    uint32_t message_expiry_s;
+    uint32_t subscription_id;
+    uint16_t topic_alias;
+    uint8_t payload_format;
+};
+
+// Reads properties of which there is at least one; none is the caller's case.
+static bool read_properties(struct reader *reader, struct publish_properties *out) {
+    struct reader properties;
+    if (!mr_reader_properties_begin(reader, &properties)) {
+        return false;
+    }
+    memset(out, 0, sizeof(*out));
+    out->raw = mr_slice_of(properties.next, reader_left(&properties));
+    while (properties.next < properties.end) {
+        struct mr_property property;
+        if (!mr_reader_property(&properties, MR_PUBLISH, &out->present, &property)) {
+            return false;
+        }
+        switch (property.id) {
+            case MR_PROPERTY_PAYLOAD_FORMAT_INDICATOR:
+                out->payload_format = (uint8_t)property.number;
+                break;
+            case MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL:
+                out->message_expiry_s = property.number;
+                break;
+            case MR_PROPERTY_SUBSCRIPTION_IDENTIFIER:
+                if (out->subscription_id == 0) {
+                    out->subscription_id = property.number;
+                }
+                break;
+            case MR_PROPERTY_TOPIC_ALIAS:
+                out->topic_alias = (uint16_t)property.number;
+                break;
+            default:
+                break;
+        }
+    }
+    return true;
+}
+
+static __attribute__((cold)) enum mr_decode_status refuse_flags(unsigned qos,
+                                                                struct mr_decode_error *error) {
+    return mr_refuse(error, MR_REASON_MALFORMED_PACKET, 0,
+                     qos == 3 ? "QoS is 3" : "DUP with QoS 0");
+}
+
+static __attribute__((cold)) enum mr_decode_status refuse_topic(struct mr_slice topic,
+                                                                struct mr_decode_error *error) {
+    return mr_utf8_valid(topic)
+               ? mr_refuse(error, MR_REASON_TOPIC_NAME_INVALID, 2, "topic name with wildcard")
+               : mr_refuse(error, MR_REASON_MALFORMED_PACKET, 2, "topic name is not valid UTF-8");
+}
+
+enum mr_decode_status mr_publish_decode(enum mr_version version, uint8_t flags,
+                                        struct mr_slice body, struct mr_publish *out,
+                                        struct mr_decode_error *error) {
+    unsigned qos = (flags >> 1) & 3u;
+    if (MR_UNLIKELY(!((MR_PUBLISH_FLAGS >> (flags & 0x0fu)) & 1))) {
+        return refuse_flags(qos, error);
+    }
+    size_t topic_len = MR_LIKELY(body.len >= 2) ? load_u16(body.data) : 0;
+    size_t head_len = 2 + topic_len + (qos != 0 ? 2 : 0);
+    if (MR_UNLIKELY(body.len < head_len)) {
+        return mr_refuse(error, MR_REASON_MALFORMED_PACKET, 0, "PUBLISH too short");
+    }
+    struct mr_slice topic = mr_slice_of(body.data + 2, topic_len);
+    if (MR_UNLIKELY(!text_plain(topic.data, topic_len, TEXT_TOPIC_NAME)) &&
+        !mr_utf8_valid_topic_name(topic)) {
+        return refuse_topic(topic, error);
+    }
+    unsigned packet_id = 0;
+    if (qos != 0) {
+        packet_id = load_u16(topic.data + topic_len);
+        if (MR_UNLIKELY(packet_id == 0)) {
+            return mr_refuse(error, MR_REASON_PROTOCOL_ERROR, head_len - 2,
+                             "packet identifier is 0");
+        }
+    }
+    struct reader reader = {body.data + head_len, body.data + body.len, body.data, error};
+    struct publish_properties properties;
+    if (version == MR_MQTT_50 && (reader_left(&reader) == 0 || *reader.next != 0)) {
+        if (!read_properties(&reader, &properties)) {
+            return MR_DECODE_BAD;
+        }
+    } else {
+        memset(&properties, 0, sizeof(properties));
+        reader.next += version == MR_MQTT_50;  // A property length of 0.
+    }
+    if (MR_UNLIKELY(topic_len == 0) && properties.topic_alias == 0) {
+        return mr_refuse(error, MR_REASON_PROTOCOL_ERROR, 0, "empty topic name without alias");
+    }
+    out->topic = topic;
+    out->payload = mr_slice_of(reader.next, reader_left(&reader));
+    out->properties_raw = properties.raw;
+    out->properties_present = properties.present;
+    out->message_expiry_s = properties.message_expiry_s;
+    out->subscription_id = properties.subscription_id;
+    out->packet_id = (uint16_t)packet_id;
+    out->topic_alias = properties.topic_alias;
+    out->qos = (uint8_t)qos;
+    out->retain = (flags & 1) != 0;
+    out->dup = (flags & 8) != 0;
+    out->payload_format = properties.payload_format;
+    return MR_DECODE_DONE;
+}
+
+// Lengths of a PUBLISH to be encoded.
+struct publish_lengths {
+    size_t properties;  // Without the property length.
+    size_t head;        // All but the payload.
+    size_t body;        // Remaining Length.
+};
+
+// False if the protocol has no such packet.
+static inline bool measure(enum mr_version version, const struct mr_publish *packet,
+                           const uint32_t *subscription_ids, size_t subscription_id_count,
+                           struct publish_lengths *out) {
+    if (packet->topic.len > MR_STRING_BYTES_MAX || packet->payload.len > MR_REMAINING_LENGTH_MAX) {
+        return false;
+    }
+    size_t properties_len = 0;
+    size_t variable_len = 2 + packet->topic.len + (packet->qos != 0 ? 2 : 0);
+    if (version == MR_MQTT_50) {
+        if (packet->properties_raw.len > MR_REMAINING_LENGTH_MAX ||
+            subscription_id_count > MR_REMAINING_LENGTH_MAX / 5) {
+            return false;
+        }
+        properties_len = packet->properties_raw.len;
+        properties_len += packet->topic_alias != 0 ? 3 : 0;
+        properties_len +=
+            packet->properties_present & MR_PROPERTY_BIT(MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL) ? 5
+                                                                                              : 0;
+        for (size_t i = 0; i < subscription_id_count; i++) {
+            if (subscription_ids[i] - 1 >= MR_REMAINING_LENGTH_MAX) {
+                return false;
+            }
+            properties_len += 1 + varint_len(subscription_ids[i]);
+        }
+        if (properties_len > MR_REMAINING_LENGTH_MAX) {
+            return false;
+        }
+        variable_len += varint_len(properties_len) + properties_len;
+    }
+    size_t body_len = variable_len + packet->payload.len;
+    if (body_len > MR_REMAINING_LENGTH_MAX) {
+        return false;
+    }
+    out->properties = properties_len;
+    out->head = 1 + varint_len(body_len) + variable_len;
+    out->body = body_len;
+    return true;
+}
+
+static inline uint8_t *store_u16(uint8_t *out, unsigned value) {
+    out[0] = (uint8_t)(value >> 8);
+    out[1] = (uint8_t)value;
+    return out + 2;
+}
+
+static inline uint8_t *store_bytes(uint8_t *out, struct mr_slice bytes) {
+    if (bytes.len != 0) {
+        memcpy(out, bytes.data, bytes.len);
+    }
+    return out + bytes.len;
+}
+
+static inline uint8_t *store_properties(uint8_t *out, const struct mr_publish *packet,
+                                        const uint32_t *subscription_ids,
+                                        size_t subscription_id_count, size_t properties_len) {
+    out = store_varint(out, properties_len);
+    if (packet->topic_alias != 0) {
+        *out++ = MR_PROPERTY_TOPIC_ALIAS;
+        out = store_u16(out, packet->topic_alias);
+    }
+    if (packet->properties_present & MR_PROPERTY_BIT(MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL)) {
+        *out++ = MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL;
+        out = store_u16(out, packet->message_expiry_s >> 16);
+        out = store_u16(out, packet->message_expiry_s & 0xffff);
+    }
+    for (size_t i = 0; i < subscription_id_count; i++) {
+        *out++ = MR_PROPERTY_SUBSCRIPTION_IDENTIFIER;
+        out = store_varint(out, subscription_ids[i]);
+    }
+    return store_bytes(out, packet->properties_raw);
+}
+
+// Writes what measure() measured, into room that was checked against it.
+static inline uint8_t *store_head(enum mr_version version, const struct mr_publish *packet,
+                                  const uint32_t *subscription_ids, size_t subscription_id_count,
+                                  const struct publish_lengths *lengths, uint8_t *out) {
+    unsigned flags = (packet->dup ? 8u : 0u) | (packet->qos & 3u) << 1 | (packet->retain ? 1u : 0u);
+    *out++ = (uint8_t)first_byte(MR_PUBLISH, flags);
+    out = store_varint(out, lengths->body);
+    out = store_u16(out, (unsigned)packet->topic.len);
+    out = store_bytes(out, packet->topic);
+    if (packet->qos != 0) {
+        out = store_u16(out, packet->packet_id);
+    }
+    if (version == MR_MQTT_50) {
+        out = store_properties(out, packet, subscription_ids, subscription_id_count,
+                               lengths->properties);
+    }
+    return out;
+}
+
+size_t mr_publish_encode_head(enum mr_version version, const struct mr_publish *packet,
+                              const uint32_t *subscription_ids, size_t subscription_id_count,
+                              uint8_t *out, size_t out_bytes_max) {
+    struct publish_lengths lengths;
+    if (!measure(version, packet, subscription_ids, subscription_id_count, &lengths) ||
+        lengths.head > out_bytes_max) {
+        return 0;
+    }
+    uint8_t *end =
+        store_head(version, packet, subscription_ids, subscription_id_count, &lengths, out);
+    MR_DEBUG_ASSERT((size_t)(end - out) == lengths.head);
+    return (size_t)(end - out);
+}
+
+size_t mr_publish_encode(enum mr_version version, const struct mr_publish *packet,
+                         const uint32_t *subscription_ids, size_t subscription_id_count,
+                         uint8_t *out, size_t out_bytes_max) {
+    struct publish_lengths lengths;
+    if (!measure(version, packet, subscription_ids, subscription_id_count, &lengths) ||
+        lengths.head + packet->payload.len > out_bytes_max) {
+        return 0;
+    }
+    uint8_t *end =
+        store_head(version, packet, subscription_ids, subscription_id_count, &lengths, out);
+    end = store_bytes(end, packet->payload);
+    MR_DEBUG_ASSERT((size_t)(end - out) == lengths.head + packet->payload.len);
+    return (size_t)(end - out);
+}
+
+// Those that are a broker's own to set on what it sends.
+static bool is_forwardable(enum mr_property_id id) {
+    return id != MR_PROPERTY_TOPIC_ALIAS && id != MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL &&
+           id != MR_PROPERTY_SUBSCRIPTION_IDENTIFIER && id != MR_PROPERTY_WILL_DELAY_INTERVAL;
+}
+
+size_t mr_publish_forwardable_properties(struct mr_slice raw, uint8_t *out) {
+    uint8_t *end = out;
+    struct mr_slice run = mr_slice_of(raw.data, 0);  // Neighbours are copied together.
+    struct mr_property property;
+    while (mr_property_next(&raw, &property)) {
+        if (is_forwardable(property.id)) {
+            run.len += property.raw.len;
+            continue;
+        }
+        end = store_bytes(end, run);
+        run = mr_slice_of(raw.data, 0);
+    }
+    return (size_t)(store_bytes(end, run) - out);
+}
