@@ -1,0 +1,33 @@
+#include "base/base.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+TEST(Err, EachHasAText) {
+    EXPECT_STREQ("success", mr_err_text(MR_OK));
+    EXPECT_STREQ("input/output error", mr_err_text(MR_ERR_IO));
+    EXPECT_STREQ("unknown error", mr_err_text(static_cast<enum mr_err>(1000)));
+}
+
+TEST(Slice, EqualsByContent) {
+    std::string a = "sport/tennis";
+    std::string b = "sport/tennis";
+    EXPECT_TRUE(mr_slice_eq(mr_slice_of(a.data(), a.size()), mr_slice_of(b.data(), b.size())));
+    EXPECT_FALSE(mr_slice_eq(mr_slice_of(a.data(), a.size()), mr_slice_str("sport/tenni")));
+    EXPECT_TRUE(mr_slice_eq(mr_slice_of(nullptr, 0), mr_slice_of(nullptr, 0)));
+}
+
+TEST(AssertDeathTest, NamesTheCondition) {
+    EXPECT_DEATH(MR_ASSERT(1 == 2), "1 == 2");
+}
+
+struct Outer {
+    int first;
+    int second;
+};
+
+TEST(ContainerOf, FindsTheOuterStruct) {
+    Outer outer = {1, 2};
+    EXPECT_EQ(&outer, MR_CONTAINER_OF(&outer.second, Outer, second));
+}
