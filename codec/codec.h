@@ -68,10 +68,10 @@ struct mr_decode_error {
 // ---------------------------------------------------------------- fixed header
 
 struct mr_frame {
-    uint8_t type;         // enum mr_packet_type.
-    uint8_t flags;        // Low nibble of the first byte.
-    uint8_t header_len;   // 2 to 5.
-    uint32_t body_len;    // Remaining Length.
+    uint8_t type;        // enum mr_packet_type.
+    uint8_t flags;       // Low nibble of the first byte.
+    uint8_t header_len;  // 2 to 5.
+    uint32_t body_len;   // Remaining Length.
 };
 
 // Reads the fixed header at the start of `in`. Refuses, as soon as its first byte is
@@ -86,32 +86,32 @@ enum mr_decode_status mr_frame_decode(struct mr_slice in, int version, uint32_t 
 // ------------------------------------------------------------------ properties
 
 // Section 2.2.2.2. X(NAME, identifier, type).
-#define MR_PROPERTY_MAP(X)                          \
-    X(PAYLOAD_FORMAT_INDICATOR, 0x01, BYTE)         \
-    X(MESSAGE_EXPIRY_INTERVAL, 0x02, U32)           \
-    X(CONTENT_TYPE, 0x03, STRING)                   \
-    X(RESPONSE_TOPIC, 0x08, STRING)                 \
-    X(CORRELATION_DATA, 0x09, BINARY)               \
-    X(SUBSCRIPTION_IDENTIFIER, 0x0b, VARINT)        \
-    X(SESSION_EXPIRY_INTERVAL, 0x11, U32)           \
-    X(ASSIGNED_CLIENT_IDENTIFIER, 0x12, STRING)     \
-    X(SERVER_KEEP_ALIVE, 0x13, U16)                 \
-    X(AUTHENTICATION_METHOD, 0x15, STRING)          \
-    X(AUTHENTICATION_DATA, 0x16, BINARY)            \
-    X(REQUEST_PROBLEM_INFORMATION, 0x17, BYTE)      \
-    X(WILL_DELAY_INTERVAL, 0x18, U32)               \
-    X(REQUEST_RESPONSE_INFORMATION, 0x19, BYTE)     \
-    X(RESPONSE_INFORMATION, 0x1a, STRING)           \
-    X(SERVER_REFERENCE, 0x1c, STRING)               \
-    X(REASON_STRING, 0x1f, STRING)                  \
-    X(RECEIVE_MAXIMUM, 0x21, U16)                   \
-    X(TOPIC_ALIAS_MAXIMUM, 0x22, U16)               \
-    X(TOPIC_ALIAS, 0x23, U16)                       \
-    X(MAXIMUM_QOS, 0x24, BYTE)                      \
-    X(RETAIN_AVAILABLE, 0x25, BYTE)                 \
-    X(USER_PROPERTY, 0x26, PAIR)                    \
-    X(MAXIMUM_PACKET_SIZE, 0x27, U32)               \
-    X(WILDCARD_SUBSCRIPTION_AVAILABLE, 0x28, BYTE)  \
+#define MR_PROPERTY_MAP(X)                           \
+    X(PAYLOAD_FORMAT_INDICATOR, 0x01, BYTE)          \
+    X(MESSAGE_EXPIRY_INTERVAL, 0x02, U32)            \
+    X(CONTENT_TYPE, 0x03, STRING)                    \
+    X(RESPONSE_TOPIC, 0x08, STRING)                  \
+    X(CORRELATION_DATA, 0x09, BINARY)                \
+    X(SUBSCRIPTION_IDENTIFIER, 0x0b, VARINT)         \
+    X(SESSION_EXPIRY_INTERVAL, 0x11, U32)            \
+    X(ASSIGNED_CLIENT_IDENTIFIER, 0x12, STRING)      \
+    X(SERVER_KEEP_ALIVE, 0x13, U16)                  \
+    X(AUTHENTICATION_METHOD, 0x15, STRING)           \
+    X(AUTHENTICATION_DATA, 0x16, BINARY)             \
+    X(REQUEST_PROBLEM_INFORMATION, 0x17, BYTE)       \
+    X(WILL_DELAY_INTERVAL, 0x18, U32)                \
+    X(REQUEST_RESPONSE_INFORMATION, 0x19, BYTE)      \
+    X(RESPONSE_INFORMATION, 0x1a, STRING)            \
+    X(SERVER_REFERENCE, 0x1c, STRING)                \
+    X(REASON_STRING, 0x1f, STRING)                   \
+    X(RECEIVE_MAXIMUM, 0x21, U16)                    \
+    X(TOPIC_ALIAS_MAXIMUM, 0x22, U16)                \
+    X(TOPIC_ALIAS, 0x23, U16)                        \
+    X(MAXIMUM_QOS, 0x24, BYTE)                       \
+    X(RETAIN_AVAILABLE, 0x25, BYTE)                  \
+    X(USER_PROPERTY, 0x26, PAIR)                     \
+    X(MAXIMUM_PACKET_SIZE, 0x27, U32)                \
+    X(WILDCARD_SUBSCRIPTION_AVAILABLE, 0x28, BYTE)   \
     X(SUBSCRIPTION_IDENTIFIER_AVAILABLE, 0x29, BYTE) \
     X(SHARED_SUBSCRIPTION_AVAILABLE, 0x2a, BYTE)
 
@@ -230,7 +230,7 @@ size_t mr_connack_encode(enum mr_version version, const struct mr_connack *packe
 // A PUBLISH, validated in place: topic name and properties are checked in the one
 // pass that reads them, the payload isn't touched. Kept small: this is the hot path.
 struct mr_publish {
-    struct mr_slice topic;    // Empty only with a topic alias (5.0).
+    struct mr_slice topic;  // Empty only with a topic alias (5.0).
     struct mr_slice payload;
     struct mr_slice properties_raw;  // 5.0: encoded properties without their length.
     uint64_t properties_present;     // MR_PROPERTY_BIT of each.
@@ -286,8 +286,8 @@ enum mr_decode_status mr_ack_decode(enum mr_version version, enum mr_packet_type
                                     struct mr_slice body, struct mr_ack *out,
                                     struct mr_decode_error *error);
 // Shortest form: the reason is left out if it is SUCCESS and there are no properties.
-size_t mr_ack_encode(enum mr_version version, enum mr_packet_type type,
-                     const struct mr_ack *packet, uint8_t *out, size_t out_bytes_max);
+size_t mr_ack_encode(enum mr_version version, enum mr_packet_type type, const struct mr_ack *packet,
+                     uint8_t *out, size_t out_bytes_max);
 
 struct mr_subscribe {
     uint16_t packet_id;
@@ -307,14 +307,13 @@ struct mr_subscription_options {
 // wildcards: a bad filter is answered in the SUBACK, not by closing. The exception is an
 // empty filter: malformed [MQTT-4.7.3-1].
 enum mr_decode_status mr_subscribe_decode(enum mr_version version, struct mr_slice body,
-                                          struct mr_subscribe *out,
-                                          struct mr_decode_error *error);
+                                          struct mr_subscribe *out, struct mr_decode_error *error);
 // Takes the next entry off `*rest` (start with `entries`). False at the end.
 bool mr_subscribe_next(struct mr_slice *rest, struct mr_slice *filter,
                        struct mr_subscription_options *options);
 // `entries` is written as it is.
-size_t mr_subscribe_encode(enum mr_version version, const struct mr_subscribe *packet,
-                           uint8_t *out, size_t out_bytes_max);
+size_t mr_subscribe_encode(enum mr_version version, const struct mr_subscribe *packet, uint8_t *out,
+                           size_t out_bytes_max);
 // Appends one entry to `out`; returns its length or 0 if there is no room.
 size_t mr_subscribe_encode_entry(enum mr_version version, struct mr_slice filter,
                                  const struct mr_subscription_options *options, uint8_t *out,
