@@ -1,0 +1,67 @@
+// Every limit of the broker: name, unit, default, hard ceiling, why, the directive that
+// sets it and the counter in $SYS/broker/limits/ that tells how often it was met.
+//
+// Names end in their unit. A ceiling is what the implementation can stand, whatever the
+// configuration says.
+#ifndef MILLRACE_BROKER_LIMITS_H
+#define MILLRACE_BROKER_LIMITS_H
+
+#include "codec/codec.h"
+
+// Workers. The trie's shards and the bit masks of a route hold 64.
+#define MR_WORKERS_MAX 64
+
+// X(NAME, default, ceiling): both as the directive counts.
+//
+// How long a connection may take to send its CONNECT; `connect_timeout`, seconds.
+#define MR_CONNECT_TIMEOUT_S_DEFAULT 10
+#define MR_CONNECT_TIMEOUT_S_CEILING 3600
+
+// Unacknowledged QoS 1 and 2 messages to one client; `max_inflight_messages`. Mosquitto's
+// default. The packet identifier has 16 bits.
+#define MR_INFLIGHT_MESSAGES_DEFAULT 20
+#define MR_INFLIGHT_MESSAGES_CEILING 65535
+
+// QoS 1 and 2 messages that one client may have in flight to us: our Receive Maximum.
+// A window that large costs 2 bytes a message and only while it is used.
+#define MR_RECEIVE_MAX_DEFAULT 1024
+#define MR_RECEIVE_MAX_CEILING 65535
+
+// Waiting messages of one session beyond those in flight; `max_queued_messages`,
+// `max_queued_bytes` (0: no limit of that kind). Mosquitto's count; its missing bound on bytes
+// is what lets one slow client eat the machine, so there is one here.
+#define MR_QUEUED_MESSAGES_DEFAULT 1000
+#define MR_QUEUED_BYTES_DEFAULT (64u << 20)
+
+// Output that a connection may have pending before messages wait in its session's queue,
+// where the slow-consumer policy applies: `outbox_bytes`.
+#define MR_OUTBOX_BYTES_DEFAULT (1u << 20)
+#define MR_OUTBOX_BYTES_CEILING (1u << 30)
+
+// Whole packet that a client may send, in bytes; `max_packet_size`.
+#define MR_PACKET_BYTES_DEFAULT MR_REMAINING_LENGTH_MAX
+// Before CONNECT was accepted: a CONNECT with its will, five strings and properties fits.
+#define MR_CONNECT_PACKET_BYTES_MAX (512u << 10)
+
+// Topic aliases that a client may use towards us; `max_topic_alias`. Mosquitto's default.
+#define MR_TOPIC_ALIAS_DEFAULT 10
+#define MR_TOPIC_ALIAS_CEILING 65535
+// Aliases that we use towards a client: `max_topic_alias_broker`.
+#define MR_TOPIC_ALIAS_BROKER_DEFAULT 10
+
+// Subscriptions of one client; `max_subscriptions_per_client`.
+#define MR_SUBSCRIPTIONS_PER_CLIENT_DEFAULT 100000
+// Levels of a topic filter are bounded in trie/trie.h, bytes of a topic by the standard.
+
+// Seconds that a closing connection has to take what is pending.
+#define MR_LINGER_MS 2000
+
+// Entries of the ring between two workers.
+#define MR_RING_ENTRIES 4096
+// What one turn takes from one ring before it looks at connections again.
+#define MR_RING_BATCH 1024
+
+// Bytes of each worker's topic cache; `topic_cache_bytes`.
+#define MR_TOPIC_CACHE_BYTES_DEFAULT (32u << 20)
+
+#endif  // MILLRACE_BROKER_LIMITS_H
