@@ -37,8 +37,8 @@ struct mr_loop_options {
     // Last thing in a turn before sending; returns true if the loop should not wait
     // in the next turn, because there is work that came from elsewhere. May be NULL.
     bool (*on_turn_end)(void *ctx);
-    uint32_t recv_bytes;          // Size of receive buffers; 0: 64 KiB.
-    uint32_t recv_turn_bytes_max; // One stream's share of a turn; 0: 256 KiB. For fairness.
+    uint32_t recv_bytes;           // Size of receive buffers; 0: 64 KiB.
+    uint32_t recv_turn_bytes_max;  // One stream's share of a turn; 0: 256 KiB. For fairness.
     struct mr_buf_pool_options pool;
 };
 
@@ -47,7 +47,7 @@ struct mr_loop_stats {
     uint64_t syscall_count;  // All that the loop and its streams made.
     uint64_t recv_count;     // Receives that brought bytes.
     uint64_t recv_bytes;
-    uint64_t send_count;     // Vectored sends.
+    uint64_t send_count;  // Vectored sends.
     uint64_t send_bytes;
     uint64_t accept_count;
     uint64_t accept_pause_count;  // Times that accepting stopped for lack of descriptors.
@@ -91,8 +91,8 @@ uint64_t mr_loop_wall_ms(const struct mr_loop *loop);
 // Coarse one-shot timer in the owner's memory: fires at its time or up to one tick
 // (MR_TIMER_TICK_MS) later, never early. Start and stop cost O(1).
 struct mr_timer {
-    struct mr_timer *next;  // All private.
-    struct mr_timer **link; // What points to this timer; NULL if not started.
+    struct mr_timer *next;   // All private.
+    struct mr_timer **link;  // What points to this timer; NULL if not started.
     uint64_t deadline_ms;
     void (*on_fire)(struct mr_timer *timer);
 };
@@ -157,7 +157,7 @@ struct mr_stream {
     intptr_t handle;               // Descriptor or socket.
     void *backend_data;            // For backends that need more.
     uint32_t backend_flags;
-    uint32_t bytes_in_flight;      // Given to the kernel, not yet completed.
+    uint32_t bytes_in_flight;  // Given to the kernel, not yet completed.
 };
 
 // Makes `handle`, a connected non-blocking socket from on_accept or on_detach, a stream
@@ -234,8 +234,8 @@ struct mr_listener;  // Opaque.
 // MR_ERR_NOFILES, MR_ERR_INVALID; `*os_error` gets the system's number.
 MR_NODISCARD enum mr_err mr_listener_open(struct mr_listener **out, struct mr_loop *loop,
                                           const struct mr_listen_address *address,
-                                          void (*on_accept)(void *ctx, intptr_t handle),
-                                          void *ctx, int *os_error);
+                                          void (*on_accept)(void *ctx, intptr_t handle), void *ctx,
+                                          int *os_error);
 uint16_t mr_listener_port(const struct mr_listener *listener);
 // Stops and restarts accepting; connections wait in the system's backlog meanwhile.
 void mr_listener_pause(struct mr_listener *listener);
