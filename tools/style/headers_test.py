@@ -2,7 +2,7 @@
 """Does each header compile alone, and is its guard named after its path?
 
 A `.h` has to compile as C17, and one with `extern "C"` as C++17 too. Without,
-it is for C only. A `.hh` is for C++ only.
+it is for C only. A `.hh`, or one that includes GoogleTest, is for C++ only.
 """
 
 import re
@@ -22,11 +22,12 @@ def check(name):
         problems.append(f"{name}: does not begin with #ifndef {guard}, #define {guard}")
     if not text.endswith(f"\n#endif  // {guard}"):
         problems.append(f"{name}: does not end with #endif  // {guard}")
-    commands = []
-    if name.endswith(".h"):
-        commands.append(C)
-    if name.endswith(".hh") or 'extern "C"' in text:
-        commands.append(CXX)
+    if name.endswith(".hh") or "#include <gtest/" in text:
+        commands = [CXX]
+    elif 'extern "C"' in text:
+        commands = [C, CXX]
+    else:
+        commands = [C]
     for command in commands:
         # Included: as a main file it would get other warnings.
         include = ["-I.", "-fsyntax-only", "-include", name, "/dev/null"]
