@@ -25,6 +25,9 @@ struct mr_target {
     uint32_t subscriber;
     uint32_t ids_index;  // First of its subscription identifiers in mr_route.ids.
     uint16_t id_count;
+    // So many of them, the first ones, for messages that the subscriber itself published:
+    // those of its subscriptions without No Local.
+    uint16_t id_count_own;
     uint8_t qos;
     // QoS for messages that the subscriber itself published; MR_TARGET_NONE if all its
     // matching subscriptions are No Local [MQTT-3.8.3-3].
@@ -45,8 +48,10 @@ struct mr_route {
 };
 
 struct mr_topic_cache_options {
-    uint32_t shard;       // Whose receivers are resolved.
-    uint64_t bytes_max;   // For all entries. 0: nothing is kept, each lookup is a match.
+    uint32_t shard;  // Whose receivers are resolved.
+    // For all entries. 0: nothing is kept, each lookup is a match. A result that needs more
+    // than half of it isn't kept either.
+    uint64_t bytes_max;
     // Asked for each receiver of the own shard when an entry is filled: may it receive
     // this topic (access control)? NULL: all may. When answers may have changed, call
     // mr_topic_cache_clear().
@@ -54,15 +59,17 @@ struct mr_topic_cache_options {
     void *ctx;
 };
 
+// Each lookup is one of the first four.
 struct mr_topic_cache_stats {
-    uint64_t hit_count;
-    uint64_t miss_count;
-    uint64_t stale_count;     // Found, but a change had affected it: matched again.
+    uint64_t hit_count;          // Found, and nothing had changed at all.
     uint64_t revalidated_count;  // Found, and no change since had affected it.
+    uint64_t stale_count;        // Found, but a change had affected it: matched again.
+    uint64_t miss_count;         // Not found: matched.
     uint64_t evicted_count;
     uint64_t uncached_count;  // Larger than the cache allows, or no memory for it.
     uint64_t entry_count;
-    uint64_t bytes;
+    uint64_t bytes;          // Of all entries, with their places in the index.
+    uint64_t scratch_bytes;  // For the largest result so far.
 };
 
 // Errors: MR_ERR_NOMEM.

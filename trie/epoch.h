@@ -52,6 +52,9 @@ void mr_epoch_retire(struct mr_epoch *epoch, struct mr_epoch_link *link,
 // Frees what may be freed now. Returns how many objects still wait.
 size_t mr_epoch_reclaim(struct mr_epoch *epoch);
 
+// The memory of an epoch itself, without what is retired.
+size_t mr_epoch_bytes(void);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif

@@ -26,6 +26,12 @@ struct mr_trie_node;
 // A subscriber is a 32-bit handle, not 0. Its high 8 bits are its shard (the worker that
 // serves it), below MR_SHARDS_MAX; the rest is the subscriber's place there.
 #define MR_SHARDS_MAX 64u
+
+// A filter with a wildcard may have so many levels, '#' included; one without, and a topic
+// name, any number. Bounds a match's stack (some 6 KB) and what a filter can cost: at
+// worst one branch of about 100 bytes for each of its levels.
+#define MR_FILTER_LEVELS_MAX 200u
+
 static inline uint32_t mr_subscriber_make(uint32_t shard, uint32_t index) {
     return shard << 24 | index;
 }
@@ -51,11 +57,11 @@ struct mr_trie_options {
 };
 
 struct mr_trie_stats {
-    uint64_t subscription_count;         // Shared ones included.
+    uint64_t subscription_count;  // Shared ones included.
     uint64_t shared_subscription_count;
-    uint64_t node_count;                 // Different filters.
-    uint64_t bytes;                      // All memory of the trie, retired included.
-    uint64_t retired_count;              // Waiting for readers.
+    uint64_t node_count;     // Different filters.
+    uint64_t bytes;          // All memory of the trie, retired included.
+    uint64_t retired_count;  // Waiting for readers.
 };
 
 // Creates an empty trie and its epoch; owned by the caller. Errors: MR_ERR_NOMEM.
@@ -69,12 +75,14 @@ void mr_trie_stats(struct mr_trie *trie, struct mr_trie_stats *out);
 // replaces the options and the identifier of the one it has [MQTT-3.8.4-3].
 // `*node_out` stays valid until this subscriber's removal from it; `*existed_out` says
 // whether a subscription was replaced.
-// Errors: MR_ERR_NOMEM, MR_ERR_LIMIT; then nothing has changed.
+// Errors: MR_ERR_NOMEM; MR_ERR_LIMIT (`subscriptions_max`, MR_FILTER_LEVELS_MAX);
+// MR_ERR_INVALID (invalid filter, subscriber 0 or of no shard); then nothing has changed.
 MR_NODISCARD enum mr_err mr_trie_insert(struct mr_trie *trie, const struct mr_filter *filter,
                                         const struct mr_subscription *subscription,
                                         struct mr_trie_node **node_out, bool *existed_out);
 
-// Removes `subscriber` from `node`, in which it has a subscription. Never fails.
+// Removes `subscriber` from `node`, in which it has a subscription. Never fails. May try
+// to get memory in order to give back more, and does without.
 void mr_trie_remove(struct mr_trie *trie, struct mr_trie_node *node, uint32_t subscriber);
 
 // The node of `filter`, if somebody subscribes to it, else NULL. Call it as a reader;
@@ -94,7 +102,8 @@ bool mr_trie_node_is_shared(const struct mr_trie_node *node);
 struct mr_trie_visitor {
     void *ctx;
     // Called for each subscription (not shared) that matches. A subscriber with several
-    // matching filters comes several times.
+    // matching filters comes several times. One that was inserted or removed during the
+    // match may come or not.
     void (*on_subscription)(void *ctx, const struct mr_subscription *subscription);
     // Called for each shared filter (share name and filter) that matches. `node` is valid
     // until the reader's next quiescent state.
