@@ -25,6 +25,7 @@ struct mr_registry;
 struct mr_registry_entry {
     struct mr_registry_entry *next;  // Private.
     uint64_t hash;                   // Private.
+    void *session;                   // For the owner's use; NULL at first.
     uint16_t worker;
     uint16_t client_id_len;
     uint8_t client_id[];
@@ -39,11 +40,11 @@ MR_NODISCARD enum mr_err mr_registry_new(struct mr_registry **out, uint64_t hash
 void mr_registry_free(struct mr_registry *registry);
 
 // Claims `client_id` for `worker`. MR_OK: it was free, `*entry_out` is the claim.
-// MR_ERR_EXISTS: some worker has it, `*owner_out` says which (the caller itself, too).
+// MR_ERR_EXISTS: some worker has it, `*owner_out` says which. If that is `worker` itself,
+// `*entry_out` is its claim.
 // Errors: MR_ERR_NOMEM.
-MR_NODISCARD enum mr_err mr_registry_claim(struct mr_registry *registry,
-                                           struct mr_slice client_id, uint16_t worker,
-                                           struct mr_registry_entry **entry_out,
+MR_NODISCARD enum mr_err mr_registry_claim(struct mr_registry *registry, struct mr_slice client_id,
+                                           uint16_t worker, struct mr_registry_entry **entry_out,
                                            uint16_t *owner_out);
 // Gives the client id up; the entry is gone.
 void mr_registry_release(struct mr_registry *registry, struct mr_registry_entry *entry);
