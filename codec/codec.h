@@ -75,8 +75,9 @@ struct mr_frame {
 };
 
 // Reads the fixed header at the start of `in`. Refuses, as soon as its first byte is
-// there: the reserved type 0, AUTH before 5.0 and wrong flags [MQTT-2.1.3-1]; and a
-// length of more than four bytes or not in its shortest form [MQTT-1.5.5-1].
+// there: the reserved type 0, AUTH before 5.0 and wrong flags [MQTT-2.1.3-1], among
+// them QoS 3 and DUP with QoS 0; and a length of more than four bytes or not in its
+// shortest form [MQTT-1.5.5-1]. 3.1 may set DUP on PUBREL, SUBSCRIBE and UNSUBSCRIBE.
 // `version` 0 means: no CONNECT yet, so only CONNECT is accepted [MQTT-3.1.0-1].
 // A packet of more than `packet_bytes_max` in all gives PACKET_TOO_LARGE.
 // DONE means that the header is complete, not that the body is there.
@@ -223,7 +224,9 @@ struct mr_connack {
 enum mr_decode_status mr_connack_decode(enum mr_version version, struct mr_slice body,
                                         struct mr_connack *out, struct mr_decode_error *error);
 // Properties are encoded from the fields whose bit is in `present`, then the user
-// properties (and nothing else) found in `raw`. The same holds for all encoders.
+// properties (and nothing else) found in `raw`, whether or not their bit is set. The
+// same holds for all encoders. A bit of a property that the packet can't have is the
+// caller's mistake and isn't encoded.
 size_t mr_connack_encode(enum mr_version version, const struct mr_connack *packet, uint8_t *out,
                          size_t out_bytes_max);
 
@@ -359,7 +362,8 @@ struct mr_disconnect {
     struct mr_properties properties;
 };
 
-// `from_client` decides which reason codes and properties are allowed (3.14.2).
+// `from_client` decides which reason codes and properties are allowed (3.14.2). A code
+// of the other side is a protocol error, a reserved one malformed.
 enum mr_decode_status mr_disconnect_decode(enum mr_version version, struct mr_slice body,
                                            bool from_client, struct mr_disconnect *out,
                                            struct mr_decode_error *error);
@@ -371,6 +375,8 @@ struct mr_auth {
     struct mr_properties properties;
 };
 
+// An empty body is SUCCESS without properties (3.15.2.1); any other AUTH must name its
+// authentication method. Who may send which reason is the broker's to check.
 enum mr_decode_status mr_auth_decode(struct mr_slice body, struct mr_auth *out,
                                      struct mr_decode_error *error);
 size_t mr_auth_encode(const struct mr_auth *packet, uint8_t *out, size_t out_bytes_max);

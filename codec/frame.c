@@ -41,27 +41,42 @@ static __attribute__((cold)) enum mr_decode_status refuse_first_byte(
     if (version == 0 && type != MR_CONNECT) {
         return mr_refuse(error, MR_REASON_PROTOCOL_ERROR, 0, "first packet is not CONNECT");
     }
-    return mr_refuse(error, MR_REASON_MALFORMED_PACKET, 0, "reserved fixed header flags");
+    return mr_refuse(
+        error, MR_REASON_MALFORMED_PACKET, 0,
+        type == MR_PUBLISH ? "QoS is 3, or DUP with QoS 0" : "reserved fixed header flags");
+}
+
+static inline enum mr_decode_status finish(uint8_t first, size_t header_len, uint32_t body_len,
+                                           uint32_t packet_bytes_max, struct mr_frame *out,
+                                           struct mr_decode_error *error) {
+    if (MR_UNLIKELY(header_len + body_len > packet_bytes_max)) {
+        return mr_refuse(error, MR_REASON_PACKET_TOO_LARGE, 1, "packet too large");
+    }
+    out->type = first >> 4;
+    out->flags = first & 0x0f;
+    out->header_len = (uint8_t)header_len;
+    out->body_len = body_len;
+    return MR_DECODE_DONE;
 }
 
 // Remaining Length of two to four bytes: 3.x knows the same form as 5.0.
-static enum mr_decode_status long_length(struct mr_slice in, uint32_t *out, size_t *header_len,
-                                         struct mr_decode_error *error) {
-    uint32_t value = 0;
+static __attribute__((noinline)) enum mr_decode_status decode_long(struct mr_slice in,
+                                                                   uint32_t packet_bytes_max,
+                                                                   struct mr_frame *out,
+                                                                   struct mr_decode_error *error) {
+    uint32_t body_len = 0;
     for (size_t i = 1; i < MR_FIXED_HEADER_BYTES_MAX; i++) {
         if (i == in.len) {
             return MR_DECODE_MORE;
         }
         uint8_t byte = in.data[i];
-        value |= (uint32_t)(byte & 0x7f) << (7 * (i - 1));
+        body_len |= (uint32_t)(byte & 0x7f) << (7 * (i - 1));
+        if (byte == 0) {
+            return mr_refuse(error, MR_REASON_MALFORMED_PACKET, i,
+                             "remaining length not in its shortest form");
+        }
         if (byte < 0x80) {
-            if (byte == 0) {
-                return mr_refuse(error, MR_REASON_MALFORMED_PACKET, i,
-                                 "remaining length not in its shortest form");
-            }
-            *out = value;
-            *header_len = i + 1;
-            return MR_DECODE_DONE;
+            return finish(in.data[0], i + 1, body_len, packet_bytes_max, out, error);
         }
     }
     return mr_refuse(error, MR_REASON_MALFORMED_PACKET, MR_FIXED_HEADER_BYTES_MAX - 1,
@@ -82,20 +97,8 @@ enum mr_decode_status mr_frame_decode(struct mr_slice in, int version, uint32_t 
     if (in.len == 1) {
         return MR_DECODE_MORE;
     }
-    uint32_t body_len = in.data[1];
-    size_t header_len = 2;
-    if (MR_UNLIKELY(body_len > 0x7f)) {
-        enum mr_decode_status status = long_length(in, &body_len, &header_len, error);
-        if (status != MR_DECODE_DONE) {
-            return status;
-        }
+    if (MR_UNLIKELY(in.data[1] > 0x7f)) {
+        return decode_long(in, packet_bytes_max, out, error);
     }
-    if (MR_UNLIKELY(header_len + body_len > packet_bytes_max)) {
-        return mr_refuse(error, MR_REASON_PACKET_TOO_LARGE, 1, "packet too large");
-    }
-    out->type = (uint8_t)type;
-    out->flags = (uint8_t)flags;
-    out->header_len = (uint8_t)header_len;
-    out->body_len = body_len;
-    return MR_DECODE_DONE;
+    return finish(in.data[0], 2, in.data[1], packet_bytes_max, out, error);
 }

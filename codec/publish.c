@@ -11,13 +11,12 @@ struct publish_properties {
     uint8_t payload_format;
 };
 
-// Reads properties of which there is at least one; none is the caller's case.
+// `*out` has to be zero.
 static bool read_properties(struct reader *reader, struct publish_properties *out) {
     struct reader properties;
     if (!mr_reader_properties_begin(reader, &properties)) {
         return false;
     }
-    memset(out, 0, sizeof(*out));
     out->raw = mr_slice_of(properties.next, reader_left(&properties));
     while (properties.next < properties.end) {
         struct mr_property property;
@@ -46,55 +45,42 @@ static bool read_properties(struct reader *reader, struct publish_properties *ou
     return true;
 }
 
-static __attribute__((cold)) enum mr_decode_status refuse_flags(unsigned qos,
-                                                                struct mr_decode_error *error) {
-    return mr_refuse(error, MR_REASON_MALFORMED_PACKET, 0,
-                     qos == 3 ? "QoS is 3" : "DUP with QoS 0");
+static bool refuse_topic(struct reader *reader, struct mr_slice topic) {
+    return mr_utf8_valid(topic) ? reader_refuse(reader, MR_REASON_TOPIC_NAME_INVALID, topic.data,
+                                                "topic name with wildcard")
+                                : reader_refuse(reader, MR_REASON_MALFORMED_PACKET, topic.data,
+                                                "topic name is not valid UTF-8");
 }
 
-static __attribute__((cold)) enum mr_decode_status refuse_topic(struct mr_slice topic,
-                                                                struct mr_decode_error *error) {
-    return mr_utf8_valid(topic)
-               ? mr_refuse(error, MR_REASON_TOPIC_NAME_INVALID, 2, "topic name with wildcard")
-               : mr_refuse(error, MR_REASON_MALFORMED_PACKET, 2, "topic name is not valid UTF-8");
-}
-
-enum mr_decode_status mr_publish_decode(enum mr_version version, uint8_t flags,
-                                        struct mr_slice body, struct mr_publish *out,
-                                        struct mr_decode_error *error) {
+// Any PUBLISH, good or bad: step by step, saying what is wrong.
+static __attribute__((noinline)) enum mr_decode_status decode_any(enum mr_version version,
+                                                                  unsigned flags,
+                                                                  struct mr_slice body,
+                                                                  struct mr_publish *out,
+                                                                  struct mr_decode_error *error) {
+    struct reader reader = reader_of(body, error);
     unsigned qos = (flags >> 1) & 3u;
-    if (MR_UNLIKELY(!((MR_PUBLISH_FLAGS >> (flags & 0x0fu)) & 1))) {
-        return refuse_flags(qos, error);
+    if (!((MR_PUBLISH_FLAGS >> flags) & 1)) {
+        return mr_refuse(error, MR_REASON_MALFORMED_PACKET, 0,
+                         qos == 3 ? "QoS is 3" : "DUP with QoS 0");
     }
-    size_t topic_len = MR_LIKELY(body.len >= 2) ? load_u16(body.data) : 0;
-    size_t head_len = 2 + topic_len + (qos != 0 ? 2 : 0);
-    if (MR_UNLIKELY(body.len < head_len)) {
-        return mr_refuse(error, MR_REASON_MALFORMED_PACKET, 0, "PUBLISH too short");
+    struct mr_slice topic;
+    uint16_t packet_id = 0;
+    struct publish_properties properties = {0};
+    if (!reader_binary(&reader, &topic)) {
+        return MR_DECODE_BAD;
     }
-    struct mr_slice topic = mr_slice_of(body.data + 2, topic_len);
-    if (MR_UNLIKELY(!text_plain(topic.data, topic_len, TEXT_TOPIC_NAME)) &&
-        !mr_utf8_valid_topic_name(topic)) {
-        return refuse_topic(topic, error);
+    if (topic.len != 0 && !mr_utf8_valid_topic_name(topic)) {
+        refuse_topic(&reader, topic);
+        return MR_DECODE_BAD;
     }
-    unsigned packet_id = 0;
-    if (qos != 0) {
-        packet_id = load_u16(topic.data + topic_len);
-        if (MR_UNLIKELY(packet_id == 0)) {
-            return mr_refuse(error, MR_REASON_PROTOCOL_ERROR, head_len - 2,
-                             "packet identifier is 0");
-        }
+    if (qos != 0 && !mr_reader_packet_id(&reader, &packet_id)) {
+        return MR_DECODE_BAD;
     }
-    struct reader reader = {body.data + head_len, body.data + body.len, body.data, error};
-    struct publish_properties properties;
-    if (version == MR_MQTT_50 && (reader_left(&reader) == 0 || *reader.next != 0)) {
-        if (!read_properties(&reader, &properties)) {
-            return MR_DECODE_BAD;
-        }
-    } else {
-        memset(&properties, 0, sizeof(properties));
-        reader.next += version == MR_MQTT_50;  // A property length of 0.
+    if (version == MR_MQTT_50 && !read_properties(&reader, &properties)) {
+        return MR_DECODE_BAD;
     }
-    if (MR_UNLIKELY(topic_len == 0) && properties.topic_alias == 0) {
+    if (topic.len == 0 && properties.topic_alias == 0) {
         return mr_refuse(error, MR_REASON_PROTOCOL_ERROR, 0, "empty topic name without alias");
     }
     out->topic = topic;
@@ -103,13 +89,64 @@ enum mr_decode_status mr_publish_decode(enum mr_version version, uint8_t flags,
     out->properties_present = properties.present;
     out->message_expiry_s = properties.message_expiry_s;
     out->subscription_id = properties.subscription_id;
-    out->packet_id = (uint16_t)packet_id;
+    out->packet_id = packet_id;
     out->topic_alias = properties.topic_alias;
     out->qos = (uint8_t)qos;
     out->retain = (flags & 1) != 0;
     out->dup = (flags & 8) != 0;
     out->payload_format = properties.payload_format;
     return MR_DECODE_DONE;
+}
+
+// The PUBLISH that nearly all are: in order, its topic name plain, without properties.
+// False if it isn't that, whatever else it is. Makes no call, so it needs no stack.
+static inline bool decode_plain(enum mr_version version, unsigned flags, struct mr_slice body,
+                                struct mr_publish *out) {
+    if (body.len < 2) {
+        return false;
+    }
+    size_t topic_len = load_u16(body.data);
+    const uint8_t *topic = body.data + 2;
+    bool has_packet_id = (flags & 6u) != 0;
+    bool is_50 = version == MR_MQTT_50;
+    size_t head_len = 2 + topic_len + (has_packet_id ? 2u : 0u) + (is_50 ? 1u : 0u);
+    if (MR_UNLIKELY(!((MR_PUBLISH_FLAGS >> flags) & 1)) || MR_UNLIKELY(topic_len == 0) ||
+        MR_UNLIKELY(body.len < head_len) ||
+        MR_UNLIKELY(!text_plain(topic, topic_len, TEXT_TOPIC_NAME))) {
+        return false;
+    }
+    uint16_t packet_id = 0;
+    if (has_packet_id) {
+        packet_id = load_u16(topic + topic_len);
+        if (MR_UNLIKELY(packet_id == 0)) {
+            return false;
+        }
+    }
+    if (is_50 && body.data[head_len - 1] != 0) {
+        return false;  // A property length above 0.
+    }
+    out->topic = mr_slice_of(topic, topic_len);
+    out->payload = mr_slice_of(body.data + head_len, body.len - head_len);
+    out->properties_raw = mr_slice_of(body.data + head_len, 0);
+    out->properties_present = 0;
+    out->message_expiry_s = 0;
+    out->subscription_id = 0;
+    out->packet_id = packet_id;
+    out->topic_alias = 0;
+    out->qos = (flags >> 1) & 3u;
+    out->retain = (flags & 1) != 0;
+    out->dup = (flags & 8) != 0;
+    out->payload_format = 0;
+    return true;
+}
+
+enum mr_decode_status mr_publish_decode(enum mr_version version, uint8_t flags,
+                                        struct mr_slice body, struct mr_publish *out,
+                                        struct mr_decode_error *error) {
+    unsigned nibble = flags & 0x0fu;
+    return MR_LIKELY(decode_plain(version, nibble, body, out))
+               ? MR_DECODE_DONE
+               : decode_any(version, nibble, body, out, error);
 }
 
 // Lengths of a PUBLISH to be encoded.

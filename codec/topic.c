@@ -105,9 +105,12 @@ bool mr_filter_covers(struct mr_slice outer, struct mr_slice inner) {
     if (inner.data[0] == '$' && starts_with_wildcard(outer)) {
         return false;
     }
-    // "#" has no parent, so it needs one level just as "+/#" does: they are equal.
-    if (is_wildcard(inner, '#')) {
-        return mr_slice_eq(outer, mr_slice_str("#")) || mr_slice_eq(outer, mr_slice_str("+/#"));
+    // '#' may be no level at all only if that leaves a topic name. "#" and "/#" would be
+    // left empty, so they need a level just as these do.
+    if (mr_slice_eq(inner, mr_slice_str("#"))) {
+        inner = mr_slice_str("+/#");
+    } else if (mr_slice_eq(inner, mr_slice_str("/#"))) {
+        inner = mr_slice_str("/+/#");
     }
     struct mr_levels outer_levels = mr_levels_begin(outer);
     struct mr_levels inner_levels = mr_levels_begin(inner);
