@@ -45,8 +45,8 @@ struct mr_auth_identity {
 
 enum mr_auth_result {
     MR_AUTH_OK,
-    MR_AUTH_BAD_CREDENTIALS,   // Unknown user or wrong password: 0x86.
-    MR_AUTH_NOT_AUTHORIZED,    // Anonymous, and that isn't allowed: 0x87.
+    MR_AUTH_BAD_CREDENTIALS,  // Unknown user or wrong password: 0x86.
+    MR_AUTH_NOT_AUTHORIZED,   // Anonymous, and that isn't allowed: 0x87.
 };
 
 // `password.data` NULL: none was given. Without a password file any user name passes if
@@ -69,9 +69,8 @@ bool mr_auth_has_acl(const struct mr_auth_policy *policy);
 // READ and WRITE take a topic name, SUBSCRIBE a filter (without `$share/name/`). A client id or
 // user name with '+', '#' or '/' never matches a pattern line that would put it into a
 // topic (CVE-2017-7650). Deny lines win.
-bool mr_auth_check_acl(const struct mr_auth_policy *policy,
-                       const struct mr_auth_identity *identity, struct mr_slice topic,
-                       enum mr_acl_access access);
+bool mr_auth_check_acl(const struct mr_auth_policy *policy, const struct mr_auth_identity *identity,
+                       struct mr_slice topic, enum mr_acl_access access);
 
 #ifdef __cplusplus
 }  // extern "C"

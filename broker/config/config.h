@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 enum mr_slow_policy {
-    MR_SLOW_DROP_NEWEST,   // Mosquitto's behaviour, the default.
+    MR_SLOW_DROP_NEWEST,  // Mosquitto's behaviour, the default.
     MR_SLOW_DROP_OLDEST,
     MR_SLOW_DISCONNECT,    // Reason 0x97.
     MR_SLOW_BACKPRESSURE,  // Publishers to that client are slowed down.
@@ -55,11 +55,11 @@ struct mr_listener_config {
     uint16_t port;     // 0 with a unix socket.
     const char *unix_path;
     const char *bind_interface;
-    int family;                // socket_domain: 0, 4 or 6.
-    uint32_t connections_max;  // UINT32_MAX: no limit (-1 in the file).
-    const char *mount_point;   // NULL: none.
-    uint8_t qos_max;           // Default 2.
-    uint16_t topic_alias_max;  // max_topic_alias.
+    int family;                       // socket_domain: 0, 4 or 6.
+    uint32_t connections_max;         // UINT32_MAX: no limit (-1 in the file).
+    const char *mount_point;          // NULL: none.
+    uint8_t qos_max;                  // Default 2.
+    uint16_t topic_alias_max;         // max_topic_alias.
     uint16_t topic_alias_broker_max;  // max_topic_alias_broker: ours towards clients.
     bool use_username_as_clientid;
     // The listener's own settings if per_listener_settings is true, else a copy of the
@@ -71,7 +71,9 @@ struct mr_listener_config {
 struct mr_config {
     struct mr_listener_config *listeners;  // At least one.
     uint32_t listener_count;
-    bool local_only;  // No listener was configured: loopback only, anonymous allowed.
+    // No listener was configured: loopback only, anonymous allowed. There are two listeners
+    // then, 127.0.0.1 and ::1, of which one may fail to open.
+    bool local_only;
     bool per_listener_settings;
     struct mr_security_config security;
     uint32_t security_count;  // security_index is below it.
@@ -106,7 +108,7 @@ struct mr_config {
     const char *user;
 
     // Our own.
-    uint32_t workers;  // 0: one for each core.
+    uint32_t workers;        // 0: one for each core.
     const char *io_backend;  // "auto", "epoll".
     enum mr_slow_policy slow_policy;
     uint64_t outbox_bytes;
@@ -120,8 +122,9 @@ struct mr_config {
 };
 
 // Files as the parser sees them. `read` returns owned, malloc'ed, NUL-terminated text in
-// `*text_out` and its length; `list` the names (sorted in C locale order, malloc'ed array
-// of malloc'ed strings) of the files ending in ".conf" in a folder.
+// `*text_out` and its length; `list` the names (malloc'ed array of malloc'ed strings) of the
+// files ending in ".conf" in a folder, in Mosquitto's order: without regard to case, capitals
+// first if that is the only difference. An array without names may be NULL.
 struct mr_config_reader {
     void *ctx;
     enum mr_err (*read)(void *ctx, const char *path, char **text_out, size_t *len_out);
@@ -130,9 +133,9 @@ struct mr_config_reader {
 
 // What the command line asked for; it wins over the file.
 struct mr_config_overrides {
-    const char *path;    // -c; NULL: the built-in defaults.
-    uint16_t port;       // -p; 0: not given.
-    bool verbose;        // -v: log all types.
+    const char *path;        // -c; NULL: the built-in defaults.
+    uint16_t port;           // -p, of the default listener; 0: not given.
+    bool verbose;            // -v: log all types.
     const char *io_backend;  // --io; NULL: not given.
     int workers;             // --workers; -1: not given.
 };
@@ -147,8 +150,7 @@ struct mr_config_messages {
 // Reads the configuration; `*out` is owned by the caller and ends with
 // mr_config_free(). Messages are filled in either case and end with
 // mr_config_messages_fini(). Errors: MR_ERR_INVALID (see messages), MR_ERR_NOMEM.
-MR_NODISCARD enum mr_err mr_config_read(struct mr_config **out,
-                                        struct mr_config_messages *messages,
+MR_NODISCARD enum mr_err mr_config_read(struct mr_config **out, struct mr_config_messages *messages,
                                         const struct mr_config_reader *reader,
                                         const struct mr_config_overrides *overrides);
 void mr_config_free(struct mr_config *config);  // NULL is allowed.

@@ -20,13 +20,15 @@ extern "C" {
 
 #define MR_LOG_LINE_BYTES_MAX 1024
 
-// Takes one line without its end and without time stamp.
+// Takes one line without its end and without time stamp. May be called by several threads
+// at once.
 struct mr_log_sink {
     void *ctx;
     void (*write)(void *ctx, enum mr_log_type type, const char *line, size_t len);
 };
 
-// Replaces the sink and the mask of types that are wanted. `sink` is copied.
+// Replaces the sink and the mask of types that are wanted. `sink` is copied. When this
+// returns, the sink before it isn't called any more. Not from within a sink.
 void mr_log_set_sink(const struct mr_log_sink *sink, uint32_t types);
 
 bool mr_log_wants(enum mr_log_type type);
@@ -38,11 +40,11 @@ void mr_log(enum mr_log_type type, const char *format, ...) MR_PRINTF(2, 3);
 const char *mr_log_text(struct mr_slice text, char out[MR_LOG_TEXT_BYTES]);
 
 // At most `per_minute` times in a minute true; counts the others, and says how many were left
-// out in `*skipped_out` the next time it is true. One static limiter for each place; any thread.
+// out in `*skipped_out` the next time it is true. One static limiter for each place, {0} at
+// first; any thread.
 struct mr_log_limiter {
-    uint64_t minute;   // Private.
-    uint32_t count;
-    uint32_t skipped;
+    uint64_t state;    // Private. Minute and count, so that they change together.
+    uint32_t skipped;  // Private.
 };
 bool mr_log_allow(struct mr_log_limiter *limiter, uint64_t now_ms, uint32_t per_minute,
                   uint32_t *skipped_out);

@@ -1,0 +1,85 @@
+// What the broker asks of the system beside its input and output: files as a whole,
+// places to log to, and the process itself. Beside main.c, this is the only place of the
+// broker with system calls.
+//
+// Threads: the process functions before there are others; the rest as said.
+#ifndef MILLRACE_BROKER_CLI_PROCESS_H
+#define MILLRACE_BROKER_CLI_PROCESS_H
+
+#include "base/base.h"
+#include "broker/config/config.h"
+#include "broker/log/log.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---------------------------------------------------------------------------- files
+
+#define MR_FILE_BYTES_MAX (64u << 20)  // Of password files: some 400,000 users.
+
+// Reads a whole file: `*text_out` is owned, malloc'ed and NUL-terminated.
+// Errors: MR_ERR_NOTFOUND, MR_ERR_ACCESS, MR_ERR_LIMIT (too large), MR_ERR_INVALID (not
+// a file), MR_ERR_NOFILES, MR_ERR_NOMEM, MR_ERR_IO.
+MR_NODISCARD enum mr_err mr_file_read(const char *path, char **text_out, size_t *len_out);
+
+// The names of a folder's files that end in ".conf" and don't begin with a dot, in
+// Mosquitto's order. Errors: as above.
+MR_NODISCARD enum mr_err mr_folder_list(const char *folder, char ***names_out, size_t *count_out);
+
+// The above for mr_config_read().
+struct mr_config_reader mr_files_reader(void);
+
+// --------------------------------------------------------------------------- the log
+
+struct mr_log_output;  // Opaque.
+
+// The places that `config` names: standard output, standard error, a file, syslog. Lines
+// for `log_dest topic` go to `topic`, which may be NULL. The texts of `config` are copied.
+// Errors: those of opening the file, for which `*os_error` gets the system's number.
+MR_NODISCARD enum mr_err mr_log_output_open(struct mr_log_output **out,
+                                            const struct mr_config *config,
+                                            const struct mr_log_sink *topic, int *os_error);
+// Writes to all places. Any thread; a line of one thread isn't mixed with another's.
+struct mr_log_sink mr_log_output_sink(struct mr_log_output *output);
+// Opens the log file again, after it was renamed. If that fails the old one stays in use.
+MR_NODISCARD enum mr_err mr_log_output_reopen(struct mr_log_output *output, int *os_error);
+// No longer writes to standard output and error: the daemon has neither.
+void mr_log_output_detach(struct mr_log_output *output);
+void mr_log_output_close(struct mr_log_output *output);  // NULL is allowed.
+
+#define MR_TIMESTAMP_BYTES 256
+// The time stamp that a line begins with, ": " included: seconds since 1970 if `format` is
+// NULL. Returns its length.
+size_t mr_timestamp_print(char out[MR_TIMESTAMP_BYTES], const char *format, int64_t now_s);
+
+// ----------------------------------------------------------------------- the process
+
+// Writes the process id to `path`. Doesn't follow a symbolic link. Errors: as of files.
+MR_NODISCARD enum mr_err mr_pid_file_write(const char *path, int *os_error);
+void mr_pid_file_remove(const char *path);
+
+// If root started the process, it becomes `user`, for good; NULL: "mosquitto" if there is
+// such a user, else "nobody"; "root": it stays. Does nothing if it isn't root. A log file
+// that is to be reopened and a pid file that is to be removed have to be that user's.
+// Errors: MR_ERR_NOTFOUND (no such user), MR_ERR_ACCESS.
+MR_NODISCARD enum mr_err mr_process_drop_privileges(const char *user, int *os_error);
+
+// Lifts the number of open files to what the system allows; returns that limit.
+uint64_t mr_process_raise_files(void);
+
+// Going into the background in two steps, so that the caller's shell sees whether the
+// start succeeded: begin() returns in a child only; its parent waits for ready() and exits
+// with 0 then, or with the child's status if that ends before.
+struct mr_daemon {
+    int fd;  // Private.
+};
+MR_NODISCARD enum mr_err mr_daemon_begin(struct mr_daemon *out, int *os_error);
+// Lets the parent go and parts from its terminal.
+void mr_daemon_ready(struct mr_daemon *daemon);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
+
+#endif  // MILLRACE_BROKER_CLI_PROCESS_H
