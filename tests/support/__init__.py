@@ -1,0 +1,1 @@
+"""What black-box tests share: a broker process, a raw client, packets."""
