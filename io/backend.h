@@ -163,9 +163,13 @@ void mr_io_on_sent(struct mr_stream *stream, uint64_t len);
 void mr_io_on_send_over(struct mr_stream *stream, bool blocked);
 void mr_io_on_send_ready(struct mr_stream *stream);
 
+// Sending failed for good. What the peer sent before is still received and delivered, as
+// far as it is there: a client may send, say goodbye and leave without reading.
+void mr_io_on_send_failed(struct mr_stream *stream, enum mr_err why, int os_error);
+
 // ------------------------------------------------------------- ends, the reports
 
-// Sending or something else failed for good (for receiving see mr_io_on_recv_end()).
+// Something else failed for good.
 void mr_io_on_failed(struct mr_stream *stream, enum mr_err why, int os_error);
 
 // After stream_close and stream_detach. The stream may be gone afterwards.

@@ -41,6 +41,10 @@ class Backend {
     virtual ~Backend() = default;
     virtual const mr_io_backend *Table() = 0;
     virtual std::unique_ptr<Peer> Connect(uint16_t port) = 0;
+    // Lets time go by while no loop runs.
+    virtual void PassTime(uint32_t ms) = 0;
+    // Can loops run on several threads?
+    virtual bool HasThreads() = 0;
     // How many bytes surely don't fit between a sender and a receiver that doesn't read.
     virtual size_t MoreThanFits() = 0;
 };
@@ -97,6 +101,14 @@ class BackendTest : public testing::TestWithParam<std::unique_ptr<Backend> (*)()
     struct mr_loop_stats Stats();
     mr_buf_stats PoolStats();
     void CloseAll();
+
+    // Makes `conn` take messages of a 4-byte length and that many bytes, and keep them.
+    struct Messages {
+        std::vector<std::string> bodies;
+        int call_count = 0;
+    };
+    static void TakeMessages(Conn *conn, Messages *messages);
+    static std::string Message(const std::string &body);
 
     std::unique_ptr<Backend> backend_;
     mr_loop_options options_ = {};

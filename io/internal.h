@@ -68,6 +68,7 @@ struct mr_loop {
 #define MR_STREAM_FLUSHED 0x10000u    // Everything is sent; waits for the peer's end.
 #define MR_STREAM_ENDED 0x20000u      // To be closed at the end of the turn, or closed.
 #define MR_STREAM_PLACED 0x40000u     // A receive into `in` may be in flight.
+#define MR_STREAM_SEND_DEAD 0x80000u  // Sending failed; what has come is still delivered.
 #define MR_STREAM_BUCKET_SHIFT 20u
 #define MR_STREAM_BUCKET_MASK 0x3fu
 #define MR_STREAM_WHY_SHIFT 26u

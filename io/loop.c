@@ -120,8 +120,9 @@ static enum mr_err turn(struct mr_loop *loop, uint64_t wait_ms_max) {
     clock_update(loop);
     mr_buf_pool_collect(loop->core.pool);
 
-    backend->loop_deliver(loop);
+    // First, so that who has used up a share of this turn doesn't get another one.
     mr_stream_run_recv(loop);
+    backend->loop_deliver(loop);
     mr_wheel_advance(&loop->wheel, loop->now_ms);
     wakes_run(loop);
     bool more = loop->options.on_turn_end != NULL && loop->options.on_turn_end(loop->options.ctx);

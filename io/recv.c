@@ -318,6 +318,9 @@ void mr_io_on_recv_share_used(struct mr_stream *stream) {
 
 // After the last byte was delivered the stream ends; what is pending gets one chance.
 static void recv_ended(struct mr_stream *stream, enum mr_err why, int os_error) {
+    if (stream->flags & MR_STREAM_SEND_DEAD) {
+        why = mr_stream_why(stream);
+    }
     if (why == MR_ERR_EOF && stream->out.bytes > 0 &&
         (stream->flags & (MR_STREAM_BLOCKED | MR_STREAM_CLOSING)) == 0) {
         mr_stream_close_for(stream, why, (uint32_t)os_error);
@@ -357,5 +360,9 @@ void mr_recv_run(struct mr_stream *stream) {
     }
     if (mr_io_recv_wanted(stream)) {
         stream->loop->core.backend->stream_recv(stream);
+    }
+    const uint32_t dead = MR_STREAM_SEND_DEAD | MR_STREAM_CLOSING | MR_STREAM_RECV;
+    if ((stream->flags & dead) == MR_STREAM_SEND_DEAD) {
+        mr_stream_end(stream, mr_stream_why(stream), 0);
     }
 }

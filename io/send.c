@@ -50,6 +50,10 @@ void mr_stream_flush(struct mr_stream *stream) {
 void mr_send_run(struct mr_stream *stream) {
     uint32_t flags = stream->flags;
     stream->flags &= ~(MR_STREAM_SEND | MR_STREAM_COMPACT);
+    if (flags & MR_STREAM_SEND_DEAD) {
+        mr_chain_clear(&stream->out);
+        return;
+    }
     if (flags & MR_STREAM_BLOCKED) {
         if (flags & MR_STREAM_COMPACT) {
             mr_chain_compact(&stream->out, stream->loop->core.pool, stream->bytes_in_flight);
@@ -93,4 +97,15 @@ void mr_io_on_send_ready(struct mr_stream *stream) {
     if (stream->out.bytes > 0) {
         mr_stream_queue(stream, MR_STREAM_SEND);
     }
+}
+
+void mr_io_on_send_failed(struct mr_stream *stream, enum mr_err why, int os_error) {
+    stream->flags &= ~MR_STREAM_SENDING;
+    if (!mr_io_recv_wanted(stream) || (stream->flags & MR_STREAM_CLOSING)) {
+        mr_stream_end(stream, why, os_error);
+        return;
+    }
+    mr_chain_clear(&stream->out);
+    mr_stream_set_why(stream, why);
+    mr_stream_queue(stream, MR_STREAM_SEND_DEAD | MR_STREAM_RECV);
 }

@@ -211,7 +211,8 @@ static void stream_send(struct mr_stream *stream) {
                 mr_io_on_send_over(stream, true);
                 return;
             }
-            mr_io_on_failed(stream, mr_socket_err(errno), errno);
+            stream->backend_flags |= STREAM_HANGUP | STREAM_READABLE;
+            mr_io_on_send_failed(stream, mr_socket_err(errno), errno);
             return;
         }
         sent += (uint64_t)taken;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,6 +69,12 @@ class EpollBackend : public Backend {
         EXPECT_EQ(0, connect(fd, reinterpret_cast<sockaddr *>(&name), sizeof name))
             << strerror(errno);
         return std::make_unique<SocketPeer>(fd);
+    }
+    void PassTime(uint32_t ms) override {
+        usleep(ms * 1000);
+    }
+    bool HasThreads() override {
+        return true;
     }
     size_t MoreThanFits() override {
         return 32 << 20;
