@@ -58,8 +58,10 @@
 
 // Entries of the ring between two workers.
 #define MR_RING_ENTRIES 4096
-// What one turn takes from one ring before it looks at connections again.
-#define MR_RING_BATCH 1024
+// What a worker takes from one other before it is the next one's turn, and in one turn of its
+// loop from all of them.
+#define MR_RING_BATCH_TURN 4096
+#define MR_RING_BATCH 256
 
 // Bytes of each worker's topic cache; `topic_cache_bytes`.
 #define MR_TOPIC_CACHE_BYTES_DEFAULT (32u << 20)

@@ -91,6 +91,13 @@ bool mr_auth_password_is_slow(const struct mr_auth_policy *policy, struct mr_sli
     return policy->has_passwords && policy->passwords.count > 0 && user_name.data != NULL;
 }
 
+bool mr_auth_knows(const struct mr_auth_policy *policy, struct mr_slice user_name) {
+    if (user_name.data == NULL || !policy->has_passwords) {
+        return policy->allow_anonymous;
+    }
+    return mr_name_table_find(&policy->passwords.table, user_name) != MR_NAME_NONE;
+}
+
 bool mr_auth_has_acl(const struct mr_auth_policy *policy) {
     return policy->has_acl;
 }

@@ -57,6 +57,10 @@ enum mr_auth_result mr_auth_check_password(const struct mr_auth_policy *policy,
 // Would mr_auth_check_password() have to compute a hash?
 bool mr_auth_password_is_slow(const struct mr_auth_policy *policy, struct mr_slice user_name);
 
+// After a reload: may a client that connected with `user_name` (data NULL: anonymous) stay, as far
+// as can be said without its password?
+bool mr_auth_knows(const struct mr_auth_policy *policy, struct mr_slice user_name);
+
 enum mr_acl_access {
     MR_ACL_READ = 1,       // Receive a message with this topic name.
     MR_ACL_WRITE = 2,      // Publish to it (also by will).

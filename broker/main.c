@@ -1,0 +1,326 @@
+// The broker's binary: composes the parts, reads files, handles signals; no logic of its own.
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "broker/cli/cli.h"
+#include "broker/cli/process.h"
+#include "broker/config/config.h"
+#include "broker/limits.h"
+#include "broker/log/log.h"
+#include "broker/policies.h"
+#include "broker/server/server.h"
+#include "broker/version.h"
+#include "io/epoll/epoll.h"
+
+// Descriptors beside the connections: listeners, loops, the log, standard streams.
+#define OTHER_DESCRIPTORS 64u
+
+struct program {
+    struct mr_cli cli;
+    struct mr_config *config;
+    struct mr_log_output *log;
+    struct mr_daemon daemon;
+    struct mr_server *server;
+    uint32_t workers;
+};
+
+static void log_topic(void *ctx, enum mr_log_type type, const char *line, size_t len) {
+    struct program *program = ctx;
+    if (program->server != NULL) {
+        mr_server_log_line(program->server, type, line, len);
+    }
+}
+
+// Memory that the system counts for this process.
+static void memory(uint64_t *bytes_out, uint64_t *bytes_max_out) {
+    char *text;
+    size_t len;
+    *bytes_out = 0;
+    *bytes_max_out = 0;
+    if (mr_file_read("/proc/self/status", &text, &len) != MR_OK) {
+        return;
+    }
+    const char *now = strstr(text, "VmRSS:");
+    const char *max = strstr(text, "VmHWM:");
+    *bytes_out = now != NULL ? strtoull(now + strlen("VmRSS:"), NULL, 10) * 1024 : 0;
+    *bytes_max_out = max != NULL ? strtoull(max + strlen("VmHWM:"), NULL, 10) * 1024 : 0;
+    free(text);
+}
+
+// ------------------------------------------------------------------------ configuration
+
+static bool read_config(struct program *program) {
+    struct mr_config_reader reader = mr_files_reader();
+    struct mr_config_messages messages = {0};
+    enum mr_err err =
+        mr_config_read(&program->config, &messages, &reader, &program->cli.overrides);
+    for (size_t i = 0; i < messages.count; i++) {
+        fprintf(stderr, "%s\n", messages.lines[i]);
+    }
+    if (err != MR_OK && messages.count == 0) {
+        fprintf(stderr, "millrace: %s\n", mr_err_text(err));
+    }
+    mr_config_messages_fini(&messages);
+    return err == MR_OK;
+}
+
+// Actions that end before a broker starts. Returns the exit status.
+static int inform(struct program *program) {
+    switch (program->cli.action) {
+        case MR_CLI_HELP:
+            fputs(mr_cli_help(), stdout);
+            return EXIT_SUCCESS;
+        case MR_CLI_VERSION:
+            puts("millrace version " MR_VERSION);
+            return EXIT_SUCCESS;
+        default:
+            break;
+    }
+    if (!read_config(program)) {
+        return EXIT_FAILURE;
+    }
+    struct mr_policy_set *policies = mr_policies_read(program->config);
+    char *text = mr_config_print(program->config);
+    bool ok = policies != NULL && text != NULL;
+    if (ok) {
+        fputs(text, stdout);
+        fprintf(stderr, "Configuration OK.\n");
+    }
+    free(text);
+    mr_policy_set_unref(policies);
+    mr_config_free(program->config);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+// ----------------------------------------------------------------------------- starting
+
+static bool open_log(struct program *program) {
+    struct mr_log_sink topic = {program, log_topic};
+    int os_error = 0;
+    enum mr_err err = mr_log_output_open(&program->log, program->config, &topic, &os_error);
+    if (err != MR_OK) {
+        fprintf(stderr, "millrace: %s: %s (%s)\n",
+                program->config->log_file != NULL ? program->config->log_file : "log",
+                mr_err_text(err), strerror(os_error));
+        return false;
+    }
+    struct mr_log_sink sink = mr_log_output_sink(program->log);
+    mr_log_set_sink(&sink, program->config->log_types);
+    return true;
+}
+
+static uint32_t choose_workers(const struct mr_config *config) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t workers = config->workers != 0 ? config->workers : cores > 0 ? (uint32_t)cores : 1;
+    return workers > MR_WORKERS_MAX ? MR_WORKERS_MAX : workers;
+}
+
+static void check_descriptors(const struct mr_config *config) {
+    uint64_t descriptors = mr_process_raise_files();
+    for (uint32_t i = 0; i < config->listener_count; i++) {
+        uint32_t max = config->listeners[i].connections_max;
+        if (max != UINT32_MAX && max + OTHER_DESCRIPTORS > descriptors) {
+            mr_log(MR_LOG_WARNING,
+                   "max_connections %u can't be reached: the system allows %llu open files.", max,
+                   (unsigned long long)descriptors);
+        }
+    }
+    mr_log(MR_LOG_INFORMATION, "Up to %llu open files.", (unsigned long long)descriptors);
+}
+
+static const struct mr_io_backend *choose_backend(const struct mr_config *config) {
+    if (strcmp(config->io_backend, "auto") == 0 || strcmp(config->io_backend, "epoll") == 0) {
+        return &mr_io_epoll;
+    }
+    mr_log(MR_LOG_ERROR, "No such io backend: %s. This build has: auto, epoll.",
+           config->io_backend);
+    return NULL;
+}
+
+static void describe_listener(const struct program *program, uint32_t index, char *out,
+                              size_t out_bytes) {
+    const struct mr_listener_config *listener = &program->config->listeners[index];
+    if (listener->unix_path != NULL) {
+        snprintf(out, out_bytes, "%s", listener->unix_path);
+        return;
+    }
+    bool v6 = listener->host != NULL && strchr(listener->host, ':') != NULL;
+    snprintf(out, out_bytes, "%s%s%s:%u", v6 ? "[" : "",
+             listener->host != NULL ? listener->host : "*", v6 ? "]" : "",
+             program->server != NULL && listener->port == 0 ? mr_server_port(program->server, index)
+                                                              : listener->port);
+}
+
+static bool make_server(struct program *program) {
+    const struct mr_config *config = program->config;
+    struct mr_server_options options = {
+        .config = config,
+        .backend = choose_backend(config),
+        .worker_count = program->workers,
+        .version = MR_VERSION,
+        .policies = options.backend != NULL ? mr_policies_read(config) : NULL,
+        .memory = memory,
+    };
+    if (options.policies == NULL ||
+        getrandom(&options.hash_seed, sizeof(options.hash_seed), 0) < 0) {
+        mr_policy_set_unref(options.policies);
+        return false;
+    }
+    enum mr_err err = mr_server_new(&program->server, &options);
+    mr_policy_set_unref(options.policies);
+    if (err != MR_OK) {
+        mr_log(MR_LOG_ERROR, "Can't start %u workers: %s.", program->workers, mr_err_text(err));
+        return false;
+    }
+    uint32_t listener;
+    int os_error;
+    err = mr_server_listen(program->server, &listener, &os_error);
+    if (err != MR_OK) {
+        char text[256];
+        describe_listener(program, listener, text, sizeof(text));
+        mr_log(MR_LOG_ERROR, "Can't listen on %s: %s (%s).", text, mr_err_text(err),
+               strerror(os_error));
+        return false;
+    }
+    return true;
+}
+
+static void say_listening(const struct program *program) {
+    for (uint32_t i = 0; i < program->config->listener_count; i++) {
+        char text[256];
+        describe_listener(program, i, text, sizeof(text));
+        mr_log(MR_LOG_NOTICE, "Millrace %s listening on %s, %u worker%s, io %s.%s", MR_VERSION,
+               text, program->workers, program->workers == 1 ? "" : "s", "epoll",
+               program->config->local_only
+                   ? " Only this machine can connect: for others, configure a listener and who "
+                     "may use it (allow_anonymous true, or password_file)."
+                   : "");
+    }
+}
+
+static bool start(struct program *program) {
+    const struct mr_config *config = program->config;
+    int os_error = 0;
+    check_descriptors(config);
+    program->workers = choose_workers(config);
+    if (!make_server(program)) {
+        return false;
+    }
+    if (config->pid_file != NULL && mr_pid_file_write(config->pid_file, &os_error) != MR_OK) {
+        mr_log(MR_LOG_ERROR, "%s: %s.", config->pid_file, strerror(os_error));
+        return false;
+    }
+    enum mr_err err = mr_process_drop_privileges(config->user, &os_error);
+    if (err != MR_OK) {
+        mr_log(MR_LOG_ERROR, "Can't become user %s: %s (%s).",
+               config->user != NULL ? config->user : "mosquitto", mr_err_text(err),
+               strerror(os_error));
+        return false;
+    }
+    err = mr_server_start(program->server);
+    if (err != MR_OK) {
+        mr_log(MR_LOG_ERROR, "Can't start threads: %s.", mr_err_text(err));
+        return false;
+    }
+    say_listening(program);
+    return true;
+}
+
+// ------------------------------------------------------------------------------ running
+
+static void reload(struct program *program) {
+    int os_error;
+    if (mr_log_output_reopen(program->log, &os_error) != MR_OK) {
+        mr_log(MR_LOG_ERROR, "Can't open the log file again: %s.", strerror(os_error));
+    }
+    struct mr_policy_set *policies = mr_policies_read(program->config);
+    if (policies == NULL) {
+        mr_log(MR_LOG_ERROR, "Reload refused: access rights stay as they were.");
+        return;
+    }
+    mr_server_set_policies(program->server, policies);
+    mr_policy_set_unref(policies);
+    mr_log(MR_LOG_NOTICE, "Password and access files reloaded.");
+}
+
+// Until a signal ends it.
+static void serve(struct program *program, const sigset_t *signals) {
+    for (;;) {
+        int signal_number;
+        if (sigwait(signals, &signal_number) != 0) {
+            continue;
+        }
+        switch (signal_number) {
+            case SIGHUP:
+                reload(program);
+                break;
+            case SIGUSR1:
+                mr_server_log_state(program->server);
+                break;
+            default:
+                mr_log(MR_LOG_NOTICE, "Stopping on signal %s.", strsignal(signal_number));
+                return;
+        }
+    }
+}
+
+static void block_signals(sigset_t *signals) {
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    sigaddset(signals, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void finish(struct program *program) {
+    mr_server_free(program->server);
+    program->server = NULL;
+    if (program->config->pid_file != NULL) {
+        mr_pid_file_remove(program->config->pid_file);
+    }
+    mr_log_output_close(program->log);
+    mr_config_free(program->config);
+}
+
+int main(int argc, char *argv[]) {
+    struct program program = {0};
+    char message[MR_CLI_MESSAGE_BYTES];
+    if (mr_cli_parse(&program.cli, message, argc, argv) != MR_OK) {
+        fprintf(stderr, "millrace: %s\n", message);
+        return EXIT_FAILURE;
+    }
+    if (program.cli.action != MR_CLI_RUN) {
+        return inform(&program);
+    }
+    sigset_t signals;
+    int os_error;
+    block_signals(&signals);
+    if (!read_config(&program)) {
+        return EXIT_FAILURE;
+    }
+    if (program.cli.daemon && mr_daemon_begin(&program.daemon, &os_error) != MR_OK) {
+        fprintf(stderr, "millrace: can't become a daemon: %s\n", strerror(os_error));
+        return EXIT_FAILURE;
+    }
+    if (!open_log(&program)) {
+        return EXIT_FAILURE;
+    }
+    bool started = start(&program);
+    if (started) {
+        if (program.cli.daemon) {
+            mr_log_output_detach(program.log);
+            mr_daemon_ready(&program.daemon);
+        }
+        serve(&program, &signals);
+        mr_server_stop(program.server);
+    }
+    finish(&program);
+    return started ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,237 @@
+#include "broker/router/mailbox.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "broker/limits.h"
+#include "io/ring/ring.h"
+
+// All rings together hold about this many parcels, so that many workers don't need memory with
+// the square of their number.
+#define RINGS_PARCELS (1u << 18)
+#define RING_PARCELS_MIN 256u
+
+struct waiting {
+    struct waiting *next;
+    struct mr_parcel parcel;
+};
+
+// From one worker to one other.
+struct lane {
+    struct mr_ring *ring;
+    atomic_bool starved;  // The sender waits for room.
+    bool pushed;          // Sender: something to be published.
+    struct waiting *first;
+    struct waiting **last;
+};
+
+struct mr_mailbox {
+    struct mr_mailbox *all;
+    struct mr_loop *loop;
+    struct mr_counters *counters;
+    struct lane *out;  // By target.
+    uint32_t index;
+    uint32_t count;
+    uint32_t take_from;  // Whose turn it is.
+    uint32_t take_left;
+    bool asleep;
+};
+
+static uint32_t ring_entries(uint32_t count) {
+    uint32_t entries = MR_RING_ENTRIES;
+    while (entries > RING_PARCELS_MIN && entries * count * count > RINGS_PARCELS) {
+        entries /= 2;
+    }
+    return entries;
+}
+
+enum mr_err mr_mailboxes_new(struct mr_mailbox **out, uint32_t count) {
+    struct mr_mailbox *all = calloc(count, sizeof(*all));
+    if (all == NULL) {
+        return MR_ERR_NOMEM;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        all[i].all = all;
+        all[i].index = i;
+        all[i].count = count;
+        all[i].out = calloc(count, sizeof(struct lane));
+        if (all[i].out == NULL) {
+            mr_mailboxes_free(all, count, NULL, NULL);
+            return MR_ERR_NOMEM;
+        }
+        for (uint32_t j = 0; j < count; j++) {
+            struct lane *lane = &all[i].out[j];
+            lane->last = &lane->first;
+            if (j != i &&
+                mr_ring_new(&lane->ring, ring_entries(count), sizeof(struct mr_parcel)) != MR_OK) {
+                mr_mailboxes_free(all, count, NULL, NULL);
+                return MR_ERR_NOMEM;
+            }
+        }
+    }
+    *out = all;
+    return MR_OK;
+}
+
+static void lane_free(struct lane *lane, void (*fn)(void *ctx, struct mr_parcel *parcel),
+                      void *ctx) {
+    struct mr_parcel parcel;
+    if (lane->ring != NULL) {
+        bool shown = mr_ring_publish(lane->ring);
+        (void)shown;
+        while (mr_ring_pop(lane->ring, &parcel)) {
+            fn(ctx, &parcel);
+        }
+        mr_ring_free(lane->ring);
+    }
+    while (lane->first != NULL) {
+        struct waiting *waiting = lane->first;
+        lane->first = waiting->next;
+        fn(ctx, &waiting->parcel);
+        free(waiting);
+    }
+}
+
+void mr_mailboxes_free(struct mr_mailbox *mailboxes, uint32_t count,
+                       void (*fn)(void *ctx, struct mr_parcel *parcel), void *ctx) {
+    for (uint32_t i = 0; mailboxes != NULL && i < count; i++) {
+        for (uint32_t j = 0; mailboxes[i].out != NULL && j < count; j++) {
+            lane_free(&mailboxes[i].out[j], fn, ctx);
+        }
+        free(mailboxes[i].out);
+    }
+    free(mailboxes);
+}
+
+struct mr_mailbox *mr_mailbox_at(struct mr_mailbox *mailboxes, uint32_t index) {
+    return &mailboxes[index];
+}
+
+void mr_mailbox_bind(struct mr_mailbox *mailbox, struct mr_loop *loop,
+                     struct mr_counters *counters) {
+    mailbox->loop = loop;
+    mailbox->counters = counters;
+}
+
+static bool lane_has_room(struct lane *lane, uint32_t parcels) {
+    return lane->first == NULL && mr_ring_free_count(lane->ring, parcels) >= parcels;
+}
+
+bool mr_mailbox_has_room(struct mr_mailbox *mailbox, uint64_t targets, uint32_t parcels) {
+    for (uint32_t i = 0; targets != 0 && i < mailbox->count; i++) {
+        if ((targets >> i & 1) == 0 || i == mailbox->index) {
+            continue;
+        }
+        struct lane *lane = &mailbox->out[i];
+        if (MR_LIKELY(lane_has_room(lane, parcels))) {
+            continue;
+        }
+        // Said first, looked again after: one of the two sides sees the other.
+        atomic_store(&lane->starved, true);
+        if (!lane_has_room(lane, parcels)) {
+            mr_count(&mailbox->counters->ring_full);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool mr_mailbox_send(struct mr_mailbox *mailbox, uint32_t target, struct mr_parcel *parcel) {
+    struct lane *lane = &mailbox->out[target];
+    parcel->from = (uint8_t)mailbox->index;
+    lane->pushed = true;
+    if (lane->first == NULL && mr_ring_push(lane->ring, parcel)) {
+        mr_count(&mailbox->counters->parcels_sent);
+        return true;
+    }
+    struct waiting *waiting = malloc(sizeof(*waiting));
+    if (waiting == NULL) {
+        return false;
+    }
+    waiting->parcel = *parcel;
+    waiting->next = NULL;
+    *lane->last = waiting;
+    lane->last = &waiting->next;
+    return true;
+}
+
+// Takes up to MR_RING_BATCH from one sender before it is the next one's turn.
+bool mr_mailbox_take(struct mr_mailbox *mailbox, struct mr_parcel *out) {
+    for (uint32_t tried = 0; tried <= mailbox->count; tried++) {
+        uint32_t from = mailbox->take_from;
+        struct lane *lane = &mailbox->all[from].out[mailbox->index];
+        if (from != mailbox->index && mailbox->take_left > 0 && mr_ring_pop(lane->ring, out)) {
+            mailbox->take_left--;
+            mr_count(&mailbox->counters->parcels_received);
+            return true;
+        }
+        if (from != mailbox->index && mailbox->take_left < MR_RING_BATCH &&
+            atomic_exchange(&lane->starved, false)) {
+            mr_loop_wake(mailbox->all[from].loop);
+        }
+        mailbox->take_from = (from + 1) % mailbox->count;
+        mailbox->take_left = MR_RING_BATCH;
+    }
+    return false;
+}
+
+static void lane_refill(struct mr_mailbox *mailbox, struct lane *lane) {
+    while (lane->first != NULL && mr_ring_push(lane->ring, &lane->first->parcel)) {
+        struct waiting *waiting = lane->first;
+        lane->first = waiting->next;
+        if (lane->first == NULL) {
+            lane->last = &lane->first;
+        }
+        free(waiting);
+        lane->pushed = true;
+        mr_count(&mailbox->counters->parcels_sent);
+    }
+}
+
+bool mr_mailbox_flush(struct mr_mailbox *mailbox) {
+    bool waits = false;
+    for (uint32_t i = 0; i < mailbox->count; i++) {
+        struct lane *lane = &mailbox->out[i];
+        if (i == mailbox->index) {
+            continue;
+        }
+        if (MR_UNLIKELY(lane->first != NULL)) {
+            lane_refill(mailbox, lane);
+        }
+        if (lane->pushed) {
+            lane->pushed = false;
+            if (mr_ring_publish(lane->ring)) {
+                mr_loop_wake(mailbox->all[i].loop);
+            }
+        }
+        if (MR_UNLIKELY(lane->first != NULL)) {
+            atomic_store(&lane->starved, true);
+            waits = true;
+        }
+    }
+    return waits;
+}
+
+bool mr_mailbox_sleep(struct mr_mailbox *mailbox) {
+    for (uint32_t i = 0; i < mailbox->count; i++) {
+        if (i != mailbox->index && !mr_ring_sleep(mailbox->all[i].out[mailbox->index].ring)) {
+            mailbox->asleep = true;
+            mr_mailbox_awake(mailbox);
+            return false;
+        }
+    }
+    mailbox->asleep = true;
+    return true;
+}
+
+void mr_mailbox_awake(struct mr_mailbox *mailbox) {
+    if (!mailbox->asleep) {
+        return;
+    }
+    mailbox->asleep = false;
+    for (uint32_t i = 0; i < mailbox->count; i++) {
+        if (i != mailbox->index) {
+            mr_ring_awake(mailbox->all[i].out[mailbox->index].ring);
+        }
+    }
+}
