@@ -107,7 +107,7 @@ static struct mr_registry_entry **bucket_of(struct shard *shard, uint64_t hash) 
 // Spreads the entries over another number of buckets. Without memory all stays as it is,
 // only the chains are longer or the array larger than they should be.
 static void resize(struct shard *shard, uint32_t bucket_count) {
-    struct mr_registry_entry **buckets = calloc(bucket_count, sizeof(*buckets));
+    struct mr_registry_entry **buckets = calloc(bucket_count, sizeof(struct mr_registry_entry *));
     if (buckets == NULL) {
         return;
     }

@@ -130,8 +130,10 @@ static enum mr_err source_get(struct mr_retained *store, struct mr_slice text,
 
 // ---------------------------------------------------------------------- changes
 
+// The buffer is one block: a header, rounded up to 16, and the data.
 static uint64_t buffer_bytes(const struct mr_message *message) {
-    return sizeof(*message->buf) + message->buf->capacity;
+    return mr_retained_memory_cost(((sizeof(*message->buf) + 15) & ~(size_t)15) +
+                                   message->buf->capacity);
 }
 
 static void count_in(struct mr_retained *store, const struct mr_message *message) {

@@ -32,7 +32,7 @@ struct mr_retained_options {
 struct mr_retained_stats {
     uint64_t message_count;
     uint64_t message_bytes;   // Topic names, properties and payloads.
-    uint64_t buffer_bytes;    // The buffers that hold them, as allocated.
+    uint64_t buffer_bytes;    // The buffers that hold them, all included.
     uint64_t overhead_bytes;  // What the index takes beyond the buffers; sources included.
     uint64_t refused_count;   // Limits and memory.
     uint64_t expired_count;

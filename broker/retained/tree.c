@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#define LEAF_MAX MR_RETAINED_LEAF_ENTRIES_MAX
-#define BRANCH_MAX 32u
+#define LEAF_MAX MR_RETAINED_LEAF_MAX
+#define BRANCH_MAX MR_RETAINED_BRANCH_MAX
 // Neighbours that together hold no more are merged. Less than a node holds, so that a
 // node is not split and merged in turn.
 #define MERGE_MAX 24u
@@ -11,93 +11,21 @@
 // MERGE_MAX), so 2^40 topics fit.
 #define HEIGHT_MAX 24u
 
-// The shortest text above every topic on its left and not above any on its right.
-struct separator {
-    uint32_t len;
-    uint8_t bytes[];
-};
-
-struct branch {
-    uint32_t count;  // Of children; at least 1.
-    void *children[BRANCH_MAX];
-    struct separator *separators[BRANCH_MAX - 1];  // [i] lies between children i and i + 1.
-};
-
 // The way from the root to a leaf: which child of which branch.
 struct path {
-    struct branch *branches[HEIGHT_MAX];
+    struct mr_retained_branch *branches[HEIGHT_MAX];
     uint32_t indexes[HEIGHT_MAX];
 };
 
-static struct mr_slice leaf_topic(const struct mr_retained_leaf *leaf, uint32_t index) {
-    return mr_message_topic(leaf->entries[index].message);
-}
-
-static struct mr_slice separator_text(const struct separator *separator) {
-    return mr_slice_of(separator->bytes, separator->len);
-}
-
-static void separator_free(struct mr_retained_memory *memory, struct separator *separator) {
-    mr_retained_memory_free(memory, separator, sizeof(*separator) + separator->len);
-}
-
-// `left` sorts before `right`.
-static struct separator *separator_new(struct mr_retained_memory *memory, struct mr_slice left,
-                                       struct mr_slice right) {
-    size_t len = 0;
-    while (len < left.len && left.data[len] == right.data[len]) {
-        len++;
-    }
-    len++;
-    MR_ASSERT(len <= right.len);
-    struct separator *separator = mr_retained_memory_alloc(memory, sizeof(*separator) + len);
-    if (separator != NULL) {
-        separator->len = (uint32_t)len;
-        memcpy(separator->bytes, right.data, len);
-    }
-    return separator;
-}
-
 // --------------------------------------------------------------------- search
-
-// The index of the first entry behind `bound`.
-static uint32_t leaf_seek(const struct mr_retained_leaf *leaf, const struct mr_topic_bound *bound) {
-    uint32_t low = 0;
-    uint32_t high = leaf->count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        int order = mr_topic_bound_compare(bound, leaf_topic(leaf, middle));
-        if (order > 0 || (order == 0 && bound->above)) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-// The index of the child in which `bound` lies.
-static uint32_t branch_seek(const struct branch *branch, const struct mr_topic_bound *bound) {
-    uint32_t low = 0;
-    uint32_t high = branch->count - 1;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (mr_topic_bound_compare(bound, separator_text(branch->separators[middle])) >= 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
 
 // The leaf in which `bound` lies, and the way there (`path_out` may be NULL).
 static struct mr_retained_leaf *descend(const struct mr_retained_tree *tree,
                                         const struct mr_topic_bound *bound, struct path *path_out) {
     void *node = tree->root;
     for (uint32_t i = 0; i < tree->height; i++) {
-        struct branch *branch = node;
-        uint32_t index = branch_seek(branch, bound);
+        struct mr_retained_branch *branch = node;
+        uint32_t index = mr_retained_branch_seek(branch, bound, tree->plain);
         if (path_out != NULL) {
             path_out->branches[i] = branch;
             path_out->indexes[i] = index;
@@ -118,7 +46,7 @@ static void place_settle(struct mr_retained_place *place) {
 void mr_retained_tree_seek(const struct mr_retained_tree *tree, const struct mr_topic_bound *bound,
                            struct mr_retained_place *out) {
     out->leaf = descend(tree, bound, NULL);
-    out->index = out->leaf != NULL ? leaf_seek(out->leaf, bound) : 0;
+    out->index = out->leaf != NULL ? mr_retained_leaf_seek(out->leaf, bound, tree->plain) : 0;
     place_settle(out);
 }
 
@@ -126,8 +54,9 @@ void mr_retained_tree_seek_forward(const struct mr_retained_tree *tree,
                                    const struct mr_topic_bound *bound,
                                    struct mr_retained_place *place) {
     const struct mr_retained_leaf *leaf = place->leaf;
-    if (leaf != NULL && mr_topic_bound_compare(bound, leaf_topic(leaf, leaf->count - 1)) <= 0) {
-        place->index = leaf_seek(leaf, bound);
+    if (leaf != NULL &&
+        mr_topic_bound_compare(bound, mr_retained_leaf_topic(leaf, leaf->count - 1)) <= 0) {
+        place->index = mr_retained_leaf_seek(leaf, bound, tree->plain);
         place_settle(place);
     } else {
         mr_retained_tree_seek(tree, bound, place);
@@ -151,8 +80,8 @@ struct mr_retained_entry *mr_retained_tree_find(const struct mr_retained_tree *t
     if (leaf == NULL) {
         return NULL;
     }
-    uint32_t index = leaf_seek(leaf, &bound);
-    if (index < leaf->count && mr_slice_eq(leaf_topic(leaf, index), topic)) {
+    uint32_t index = mr_retained_leaf_seek(leaf, &bound, tree->plain);
+    if (index < leaf->count && mr_slice_eq(mr_retained_leaf_topic(leaf, index), topic)) {
         return &leaf->entries[index];
     }
     if (neighbors_out != NULL) {
@@ -166,21 +95,21 @@ struct mr_retained_entry *mr_retained_tree_find(const struct mr_retained_tree *t
 
 // All that the splits of one insertion need, taken before anything is changed.
 struct spare {
-    struct separator *separator;
+    struct mr_separator *separator;
     struct mr_retained_leaf *leaf;
-    struct branch *branches[HEIGHT_MAX];
+    struct mr_retained_branch *branches[HEIGHT_MAX];
     uint32_t branch_count;
 };
 
 static void spare_fini(struct mr_retained_memory *memory, struct spare *spare) {
     if (spare->separator != NULL) {
-        separator_free(memory, spare->separator);
+        mr_separator_free(memory, spare->separator);
     }
     mr_retained_memory_free(memory, spare->leaf, sizeof(*spare->leaf));
     while (spare->branch_count > 0) {
         spare->branch_count--;
         mr_retained_memory_free(memory, spare->branches[spare->branch_count],
-                                sizeof(struct branch));
+                                sizeof(struct mr_retained_branch));
     }
 }
 
@@ -201,13 +130,13 @@ static enum mr_err spare_init(struct spare *spare, const struct mr_retained_tree
     }
     struct mr_retained_memory *memory = tree->memory;
     spare->branch_count = 0;
-    spare->separator = separator_new(memory, left, right);
+    spare->separator = mr_separator_new(memory, left, right);
     spare->leaf = mr_retained_memory_alloc(memory, sizeof(*spare->leaf));
     if (spare->separator == NULL || spare->leaf == NULL) {
         goto fail;
     }
     while (spare->branch_count < needed) {
-        struct branch *branch = mr_retained_memory_alloc(memory, sizeof(*branch));
+        struct mr_retained_branch *branch = mr_retained_memory_alloc(memory, sizeof(*branch));
         if (branch == NULL) {
             goto fail;
         }
@@ -219,44 +148,23 @@ fail:
     return MR_ERR_NOMEM;
 }
 
-static void leaf_insert(struct mr_retained_leaf *leaf, uint32_t index,
-                        const struct mr_retained_entry *entry) {
-    memmove(&leaf->entries[index + 1], &leaf->entries[index],
-            (leaf->count - index) * sizeof(*entry));
-    leaf->entries[index] = *entry;
-    leaf->count++;
+static struct mr_retained_branch *spare_branch(struct spare *spare) {
+    MR_ASSERT(spare->branch_count > 0);
+    return spare->branches[--spare->branch_count];
 }
 
-// Puts `child` behind the child at `index`, from which it was split off at `separator`.
-static void branch_insert(struct branch *branch, uint32_t index, struct separator *separator,
-                          void *child) {
-    uint32_t behind = branch->count - 1 - index;
-    memmove(&branch->children[index + 2], &branch->children[index + 1],
-            behind * sizeof(branch->children[0]));
-    memmove(&branch->separators[index + 1], &branch->separators[index],
-            behind * sizeof(branch->separators[0]));
-    branch->children[index + 1] = child;
-    branch->separators[index] = separator;
-    branch->count++;
-}
-
-// As branch_insert, when there is no room: moves a part to the new branch `right`. Returns
-// what separates the two.
-static struct separator *branch_insert_split(struct branch *branch, struct branch *right,
-                                             uint32_t index, struct separator *separator,
-                                             void *child) {
+// As mr_retained_branch_insert, when there is no room: moves a part to the new branch `right`.
+// Returns what separates the two.
+static struct mr_separator *branch_insert_split(struct mr_retained_branch *branch,
+                                                struct mr_retained_branch *right, uint32_t index,
+                                                struct mr_separator *separator, void *child) {
     // Whoever fills the tree in order leaves full nodes behind, not half-full ones.
     uint32_t at = index == BRANCH_MAX - 1 ? BRANCH_MAX - 1 : BRANCH_MAX / 2;
-    right->count = BRANCH_MAX - at;
-    memcpy(right->children, &branch->children[at], right->count * sizeof(branch->children[0]));
-    memcpy(right->separators, &branch->separators[at],
-           (right->count - 1) * sizeof(branch->separators[0]));
-    branch->count = at;
-    struct separator *between = branch->separators[at - 1];
+    struct mr_separator *between = mr_retained_branch_split(branch, right, at);
     if (index < at) {
-        branch_insert(branch, index, separator, child);
+        mr_retained_branch_insert(branch, index, separator, child);
     } else {
-        branch_insert(right, index - at, separator, child);
+        mr_retained_branch_insert(right, index - at, separator, child);
     }
     return between;
 }
@@ -264,22 +172,23 @@ static struct separator *branch_insert_split(struct branch *branch, struct branc
 // Makes the new leaf known to its parent, which may split in turn, and so on up.
 static void link_upwards(struct mr_retained_tree *tree, const struct path *path,
                          struct spare *spare) {
-    struct separator *separator = spare->separator;
+    struct mr_separator *separator = spare->separator;
     void *child = spare->leaf;
     for (uint32_t level = tree->height; level-- > 0;) {
-        struct branch *branch = path->branches[level];
+        struct mr_retained_branch *branch = path->branches[level];
         if (branch->count < BRANCH_MAX) {
-            branch_insert(branch, path->indexes[level], separator, child);
+            mr_retained_branch_insert(branch, path->indexes[level], separator, child);
             return;
         }
-        struct branch *right = spare->branches[--spare->branch_count];
+        struct mr_retained_branch *right = spare_branch(spare);
         separator = branch_insert_split(branch, right, path->indexes[level], separator, child);
         child = right;
     }
-    struct branch *root = spare->branches[--spare->branch_count];
+    struct mr_retained_branch *root = spare_branch(spare);
     root->count = 1;
+    root->heads.prefix_len = 0;
     root->children[0] = tree->root;
-    branch_insert(root, 0, separator, child);
+    mr_retained_branch_insert(root, 0, separator, child);
     tree->root = root;
     tree->height++;
 }
@@ -289,21 +198,17 @@ static enum mr_err leaf_insert_split(struct mr_retained_tree *tree, const struct
                                      const struct mr_retained_entry *entry) {
     struct mr_slice topic = mr_message_topic(entry->message);
     uint32_t at = index == LEAF_MAX ? LEAF_MAX : LEAF_MAX / 2;
-    struct mr_slice right_topic = at < LEAF_MAX ? leaf_topic(leaf, at) : topic;
+    struct mr_slice right_topic = at < LEAF_MAX ? mr_retained_leaf_topic(leaf, at) : topic;
     struct spare spare;
-    MR_TRY(spare_init(&spare, tree, path, leaf_topic(leaf, at - 1), right_topic));
+    MR_TRY(spare_init(&spare, tree, path, mr_retained_leaf_topic(leaf, at - 1), right_topic));
 
     struct mr_retained_leaf *right = spare.leaf;
-    right->next = leaf->next;
-    right->count = LEAF_MAX - at;
-    memcpy(right->entries, &leaf->entries[at], right->count * sizeof(*entry));
-    leaf->next = right;
-    leaf->count = at;
+    mr_retained_leaf_split(leaf, right, at);
     struct mr_topic_bound bound = mr_topic_bound_of(topic, false);
-    if (mr_topic_bound_compare(&bound, separator_text(spare.separator)) >= 0) {
-        leaf_insert(right, index - at, entry);
+    if (mr_topic_bound_compare(&bound, mr_separator_text(spare.separator)) >= 0) {
+        mr_retained_leaf_insert(right, index - at, entry);
     } else {
-        leaf_insert(leaf, index, entry);
+        mr_retained_leaf_insert(leaf, index, entry);
     }
     link_upwards(tree, path, &spare);
     MR_ASSERT(spare.branch_count == 0);
@@ -319,84 +224,73 @@ enum mr_err mr_retained_tree_insert(struct mr_retained_tree *tree,
         }
         leaf->next = NULL;
         leaf->count = 0;
+        leaf->heads.prefix_len = 0;
         tree->root = leaf;
     }
     struct mr_topic_bound bound = mr_topic_bound_of(mr_message_topic(entry->message), false);
     struct path path;
     struct mr_retained_leaf *leaf = descend(tree, &bound, &path);
-    uint32_t index = leaf_seek(leaf, &bound);
+    uint32_t index = mr_retained_leaf_seek(leaf, &bound, tree->plain);
     if (leaf->count == LEAF_MAX) {
         return leaf_insert_split(tree, &path, leaf, index, entry);
     }
-    leaf_insert(leaf, index, entry);
+    mr_retained_leaf_insert(leaf, index, entry);
     return MR_OK;
 }
 
 // --------------------------------------------------------------------- remove
 
-// Takes out the child behind `index`, whose content went into the one at `index`.
-static void branch_remove(struct branch *branch, uint32_t index) {
-    uint32_t behind = branch->count - 2 - index;
-    memmove(&branch->children[index + 1], &branch->children[index + 2],
-            behind * sizeof(branch->children[0]));
-    memmove(&branch->separators[index], &branch->separators[index + 1],
-            behind * sizeof(branch->separators[0]));
-    branch->count--;
+// An empty node is always merged, since that costs nothing.
+static bool worth_merging(uint32_t left_count, uint32_t right_count) {
+    return left_count == 0 || right_count == 0 || left_count + right_count <= MERGE_MAX;
 }
 
 // Merges the leaves at `index` and behind it, if they are small enough.
-static bool leaves_merge(struct mr_retained_tree *tree, struct branch *parent, uint32_t index) {
+static bool leaves_merge(struct mr_retained_tree *tree, struct mr_retained_branch *parent,
+                         uint32_t index) {
     if (index + 1 >= parent->count) {
         return false;
     }
     struct mr_retained_leaf *left = parent->children[index];
     struct mr_retained_leaf *right = parent->children[index + 1];
-    if (left->count + right->count > MERGE_MAX) {
+    if (!worth_merging(left->count, right->count)) {
         return false;
     }
-    memcpy(&left->entries[left->count], right->entries, right->count * sizeof(right->entries[0]));
-    left->count += right->count;
-    left->next = right->next;
-    separator_free(tree->memory, parent->separators[index]);
-    branch_remove(parent, index);
+    mr_retained_leaf_merge(left, right);
+    mr_separator_free(tree->memory, mr_retained_branch_remove(parent, index));
     mr_retained_memory_free(tree->memory, right, sizeof(*right));
     return true;
 }
 
-static bool branches_merge(struct mr_retained_tree *tree, struct branch *parent, uint32_t index) {
+static bool branches_merge(struct mr_retained_tree *tree, struct mr_retained_branch *parent,
+                           uint32_t index) {
     if (index + 1 >= parent->count) {
         return false;
     }
-    struct branch *left = parent->children[index];
-    struct branch *right = parent->children[index + 1];
-    if (left->count + right->count > MERGE_MAX) {
+    struct mr_retained_branch *left = parent->children[index];
+    struct mr_retained_branch *right = parent->children[index + 1];
+    if (!worth_merging(left->count, right->count)) {
         return false;
     }
-    left->separators[left->count - 1] = parent->separators[index];
-    memcpy(&left->separators[left->count], right->separators,
-           (right->count - 1) * sizeof(right->separators[0]));
-    memcpy(&left->children[left->count], right->children,
-           right->count * sizeof(right->children[0]));
-    left->count += right->count;
-    branch_remove(parent, index);
+    mr_retained_branch_merge(left, right, mr_retained_branch_remove(parent, index));
     mr_retained_memory_free(tree->memory, right, sizeof(*right));
     return true;
 }
 
-// The leaf at the end of `path` has lost an entry. A leaf without neighbours under its
-// parent may become and stay empty.
+// The leaf at the end of `path` has lost an entry. Only a leaf without neighbours under its
+// parent may be empty and stay.
 static void shrink_upwards(struct mr_retained_tree *tree, const struct path *path) {
     for (uint32_t level = tree->height; level-- > 0;) {
-        struct branch *parent = path->branches[level];
+        struct mr_retained_branch *parent = path->branches[level];
         uint32_t index = path->indexes[level];
-        bool (*merge)(struct mr_retained_tree *, struct branch *, uint32_t) =
+        bool (*merge)(struct mr_retained_tree *, struct mr_retained_branch *, uint32_t) =
             level + 1 == tree->height ? leaves_merge : branches_merge;
         if (!merge(tree, parent, index) && (index == 0 || !merge(tree, parent, index - 1))) {
             return;
         }
     }
     while (tree->height > 0) {
-        struct branch *root = tree->root;
+        struct mr_retained_branch *root = tree->root;
         if (root->count > 1) {
             return;
         }
@@ -411,13 +305,13 @@ bool mr_retained_tree_remove(struct mr_retained_tree *tree, struct mr_slice topi
     struct mr_topic_bound bound = mr_topic_bound_of(topic, false);
     struct path path;
     struct mr_retained_leaf *leaf = descend(tree, &bound, &path);
-    uint32_t index = leaf != NULL ? leaf_seek(leaf, &bound) : 0;
-    if (leaf == NULL || index == leaf->count || !mr_slice_eq(leaf_topic(leaf, index), topic)) {
+    uint32_t index = leaf != NULL ? mr_retained_leaf_seek(leaf, &bound, tree->plain) : 0;
+    if (leaf == NULL || index == leaf->count ||
+        !mr_slice_eq(mr_retained_leaf_topic(leaf, index), topic)) {
         return false;
     }
     *out = leaf->entries[index];
-    leaf->count--;
-    memmove(&leaf->entries[index], &leaf->entries[index + 1], (leaf->count - index) * sizeof(*out));
+    mr_retained_leaf_remove(leaf, index);
     shrink_upwards(tree, &path);
     return true;
 }
@@ -428,6 +322,7 @@ void mr_retained_tree_init(struct mr_retained_tree *tree, struct mr_retained_mem
     tree->memory = memory;
     tree->root = NULL;
     tree->height = 0;
+    tree->plain = false;
 }
 
 // Calls `visit` for each node, parents behind their children. `depth` is the tree's height
@@ -467,9 +362,9 @@ static void free_node(void *ctx, void *node, uint32_t depth) {
         mr_retained_memory_free(tree->memory, node, sizeof(struct mr_retained_leaf));
         return;
     }
-    struct branch *branch = node;
+    struct mr_retained_branch *branch = node;
     for (uint32_t i = 0; i + 1 < branch->count; i++) {
-        separator_free(tree->memory, branch->separators[i]);
+        mr_separator_free(tree->memory, branch->separators[i]);
     }
     mr_retained_memory_free(tree->memory, branch, sizeof(*branch));
 }
@@ -490,7 +385,7 @@ struct check {
 static void check_node(void *ctx, void *node, uint32_t depth) {
     struct check *check = ctx;
     if (depth < check->tree->height) {
-        struct branch *branch = node;
+        struct mr_retained_branch *branch = node;
         MR_ASSERT(branch->count >= 1);
         MR_ASSERT(branch->count <= BRANCH_MAX);
         return;
@@ -499,7 +394,7 @@ static void check_node(void *ctx, void *node, uint32_t depth) {
     MR_ASSERT(check->next == NULL || check->next == leaf);
     MR_ASSERT(leaf->count <= LEAF_MAX);
     for (uint32_t i = 0; i < leaf->count; i++) {
-        struct mr_slice topic = leaf_topic(leaf, i);
+        struct mr_slice topic = mr_retained_leaf_topic(leaf, i);
         struct mr_topic_bound bound = mr_topic_bound_of(topic, false);
         MR_ASSERT(mr_topic_bound_compare(&bound, check->last) > 0);
         // The separators on the way lead here.
