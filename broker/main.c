@@ -191,15 +191,21 @@ static bool make_server(struct program *program) {
 }
 
 static void say_listening(const struct program *program) {
-    for (uint32_t i = 0; i < program->config->listener_count; i++) {
+    char all[768] = "";
+    size_t len = 0;
+    for (uint32_t i = 0; i < program->config->listener_count && len < sizeof(all); i++) {
         char text[256];
         describe_listener(program, i, text, sizeof(text));
-        mr_log(MR_LOG_NOTICE, "Millrace %s listening on %s, %u worker%s, io %s.%s", MR_VERSION,
-               text, program->workers, program->workers == 1 ? "" : "s", "epoll",
-               program->config->local_only
-                   ? " Only this machine can connect: for others, configure a listener and who "
-                     "may use it (allow_anonymous true, or password_file)."
-                   : "");
+        len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", i > 0 ? " and " : "", text);
+    }
+    mr_log(MR_LOG_NOTICE, "Millrace %s listening on %s with %u worker%s (%s).", MR_VERSION, all,
+           program->workers, program->workers == 1 ? "" : "s", mr_server_backend(program->server));
+    if (program->config->local_only) {
+        mr_log(MR_LOG_NOTICE,
+               "Only this machine can connect: no listener is configured. To serve others, put "
+               "'listener %u' and 'password_file PATH' (or 'allow_anonymous true') into a file "
+               "and start with -c FILE.",
+               program->config->listeners[0].port);
     }
 }
 

@@ -221,8 +221,11 @@ struct mr_listen_address {
     const char *bind_interface;  // Network interface name or NULL.
     int family;                  // 0 any, 4 or 6: only IPv4 or IPv6.
     bool reuse_port;             // Several loops listen on the same address.
-    bool tcp_nodelay;            // For accepted connections.
-    uint32_t backlog;            // 0: 4096.
+    // With reuse_port, for the first of them: fails if the address is taken already, which the
+    // system would otherwise allow without a word.
+    bool claim;
+    bool tcp_nodelay;  // For accepted connections.
+    uint32_t backlog;  // 0: 4096.
 };
 
 struct mr_listener;  // Opaque.

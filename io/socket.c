@@ -122,7 +122,7 @@ static void sockets_close(struct mr_listener *listener) {
 }
 
 static uint16_t port_of(int fd) {
-    struct sockaddr_storage name;
+    struct sockaddr_storage name = {0};
     socklen_t len = sizeof name;
     if (getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
         return 0;
@@ -141,6 +141,22 @@ static void port_set(struct sockaddr *name, uint16_t port) {
     }
 }
 
+// Does somebody have this address? A socket that is bound but never listens finds out, and no
+// connection can get lost in it.
+static int address_claim(const struct addrinfo *info) {
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return errno;
+    }
+    struct mr_listen_address alone = {.reuse_port = false};
+    int os_error = options_set(fd, info->ai_family, &alone);
+    if (os_error == 0 && bind(fd, info->ai_addr, info->ai_addrlen) != 0) {
+        os_error = errno;
+    }
+    close(fd);
+    return os_error;
+}
+
 static int tcp_socket_open(struct mr_listener *listener, const struct addrinfo *info,
                            const struct mr_listen_address *address) {
     if (listener->socket_count == MR_LISTENER_SOCKETS_MAX) {
@@ -153,6 +169,11 @@ static int tcp_socket_open(struct mr_listener *listener, const struct addrinfo *
     int os_error = options_set(fd, info->ai_family, address);
     if (os_error == 0) {
         port_set(info->ai_addr, listener->port);
+        if (address->claim && listener->port != 0) {
+            os_error = address_claim(info);
+        }
+    }
+    if (os_error == 0) {
         os_error = bind_and_listen(fd, info->ai_addr, info->ai_addrlen, address);
     }
     if (os_error != 0) {
@@ -303,7 +324,7 @@ enum mr_socket_accept mr_socket_accept(intptr_t listening, intptr_t *out) {
 }
 
 void mr_socket_peer_text(intptr_t handle, char out[MR_PEER_TEXT_BYTES]) {
-    struct sockaddr_storage name;
+    struct sockaddr_storage name = {0};
     socklen_t len = sizeof name;
     char text[INET6_ADDRSTRLEN];
     snprintf(out, MR_PEER_TEXT_BYTES, "unknown");

@@ -400,7 +400,8 @@ static void set_number(struct mr_properties *properties, enum mr_property_id id,
     }
 }
 
-static void send_accepting_connack(struct connecting *it) {
+// False: the client's maximum packet size allows no CONNACK at all.
+static bool send_accepting_connack(struct connecting *it) {
     struct mr_client *client = it->client;
     const struct mr_config *config = client->protocol->config;
     const struct mr_listener_config *listener = mr_client_listener(client);
@@ -433,7 +434,7 @@ static void send_accepting_connack(struct connecting *it) {
             properties->assigned_client_id = it->client_id;
         }
     }
-    mr_send_connack(client, &connack);
+    return mr_send_connack(client, &connack);
 }
 
 static void log_connected(struct connecting *it) {
@@ -478,8 +479,10 @@ static enum mr_handled accept(struct connecting *it, struct mr_session_record *r
     }
     mr_count(&protocol->router->counters.connects_accepted);
     mr_count(&protocol->router->counters.clients_connected);
-    send_accepting_connack(it);
     log_connected(it);
+    if (!send_accepting_connack(it)) {
+        return mr_client_drop(client);
+    }
     mr_session_attach(&record->session, &client->link);
     mr_router_online(protocol->router, &record->session);
     mr_router_pump(protocol->router, &record->session);

@@ -73,8 +73,7 @@ static enum mr_err open_listener(struct mr_server *server, struct mr_worker *wor
                             for_all ? on_accept_for_all : on_accept, acceptor, os_error);
 }
 
-// Each worker listens for itself on a TCP address and the system spreads the connections. The
-// first one tries it alone: sharing an address must not hide that another process has it.
+// Each worker listens for itself on a TCP address, and the system spreads the connections.
 static enum mr_err listen_on(struct mr_server *server, uint32_t index, int *os_error) {
     const struct mr_listener_config *config = &server->config->listeners[index];
     struct mr_worker *first = &server->workers[0];
@@ -86,15 +85,12 @@ static enum mr_err listen_on(struct mr_server *server, uint32_t index, int *os_e
         .family = config->family,
         .tcp_nodelay = server->config->set_tcp_nodelay,
     };
+    address.reuse_port = server->worker_count > 1 && config->unix_path == NULL;
+    address.claim = true;
     MR_TRY(open_listener(server, first, index, &address, os_error));
-    if (server->worker_count == 1 || config->unix_path != NULL) {
-        return MR_OK;
-    }
     address.port = mr_listener_port(first->listeners[index]);
-    mr_listener_close(first->listeners[index]);
-    first->listeners[index] = NULL;
-    address.reuse_port = true;
-    for (uint32_t i = 0; i < server->worker_count; i++) {
+    address.claim = false;
+    for (uint32_t i = 1; address.reuse_port && i < server->worker_count; i++) {
         MR_TRY(open_listener(server, &server->workers[i], index, &address, os_error));
     }
     return MR_OK;
@@ -111,6 +107,10 @@ enum mr_err mr_server_listen(struct mr_server *server, uint32_t *listener_out, i
 
 uint16_t mr_server_port(const struct mr_server *server, uint32_t listener) {
     return mr_listener_port(server->workers[0].listeners[listener]);
+}
+
+const char *mr_server_backend(const struct mr_server *server) {
+    return mr_loop_backend_name(server->workers[0].loop);
 }
 
 // --------------------------------------------------------------------------- running

@@ -44,6 +44,9 @@ MR_NODISCARD enum mr_err mr_server_listen(struct mr_server *server, uint32_t *li
 // The port of a listener, also if the configuration said 0.
 uint16_t mr_server_port(const struct mr_server *server, uint32_t listener);
 
+// Name of the backend in use.
+const char *mr_server_backend(const struct mr_server *server);
+
 // Starts the threads. Errors: MR_ERR_NOMEM.
 MR_NODISCARD enum mr_err mr_server_start(struct mr_server *server);
 
