@@ -24,7 +24,7 @@ enum mr_item_flag {
 };
 
 enum mr_item_state {
-    MR_ITEM_WAITING,
+    MR_ITEM_WAITING,        // In flight: has its identifier, was never sent completely.
     MR_ITEM_AWAIT_ACK,      // PUBLISH sent: PUBACK or PUBREC awaited.
     MR_ITEM_AWAIT_PUBCOMP,  // PUBREL sent.
     MR_ITEM_DONE,           // Finished out of order; its place is kept.

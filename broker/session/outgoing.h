@@ -20,7 +20,7 @@ extern "C" {
 // contiguous piece; larger ones are referenced. bench/fanout_bench.cc.
 #define MR_OUTGOING_COPY_BYTES 1024u
 
-// Room in which heads are encoded that several receivers refer to.
+// Room in which heads are encoded that several receivers refer to. Zero but for `pool` at first.
 struct mr_scratch {
     struct mr_buf_pool *pool;
     struct mr_buf *buf;  // Current buffer, one reference; NULL at first.
@@ -33,7 +33,7 @@ struct mr_encoding {
     struct mr_buf *buf;  // One reference; NULL: not encoded yet.
     struct mr_slice head;
     uint32_t packet_id_offset;  // In head, for QoS 1 and 2.
-    bool payload_apart;
+    bool payload_apart;         // See mr_outgoing_payload().
 };
 
 struct mr_outgoing {
@@ -63,10 +63,25 @@ void mr_outgoing_fini(struct mr_outgoing *out);
 // The message, made now if need be. Returns borrowed, or NULL if out of memory.
 struct mr_message *mr_outgoing_message(struct mr_outgoing *out);
 
+// What it counts for against limits in bytes.
+static inline uint64_t mr_outgoing_bytes(const struct mr_outgoing *out) {
+    return (uint64_t)out->packet->topic.len + out->packet->properties_raw.len +
+           out->packet->payload.len;
+}
+
+// The properties that receivers get as they came, without those that concern one hop only or
+// are written anew. Borrowed from `out`. Errors: MR_ERR_NOMEM.
+MR_NODISCARD enum mr_err mr_outgoing_properties(struct mr_outgoing *out,
+                                                struct mr_slice *properties_out);
+// The payload and, as result, the buffer that it lies in; both borrowed.
+struct mr_buf *mr_outgoing_payload(const struct mr_outgoing *out, struct mr_slice *payload_out);
+
 // The encoding for a level, with RETAIN as `retain`, and with a packet identifier (to be
-// patched in, along with QoS and DUP) or without. NULL if out of memory.
-const struct mr_encoding *mr_outgoing_encode(struct mr_outgoing *out, enum mr_version version,
-                                             bool retain, bool with_packet_id);
+// patched in, along with QoS and DUP) or without. Borrowed from `out`. Errors: MR_ERR_NOMEM;
+// MR_ERR_LIMIT: at this level the packet would be larger than the protocol allows.
+MR_NODISCARD enum mr_err mr_outgoing_encode(struct mr_outgoing *out, enum mr_version version,
+                                            bool retain, bool with_packet_id,
+                                            const struct mr_encoding **encoding_out);
 
 #ifdef __cplusplus
 }  // extern "C"

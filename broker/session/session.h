@@ -31,10 +31,10 @@ struct mr_session_env {
     struct mr_counters *counters;
     uint64_t now_ms;  // Kept up to date by the worker.
     // From the configuration.
-    uint16_t inflight_messages_max;
-    uint64_t inflight_bytes_max;
-    uint64_t queued_messages_max;
-    uint64_t queued_bytes_max;
+    uint16_t inflight_messages_max;  // 0 in all four: no limit.
+    uint64_t inflight_bytes_max;     // One message may be in flight or wait even if it is larger.
+    uint64_t queued_messages_max;    // Policy `backpressure`: up to twice as much until the
+    uint64_t queued_bytes_max;       // publishers wait.
     uint64_t outbox_bytes;
     bool queue_qos0_messages;
     bool upgrade_outgoing_qos;
@@ -46,7 +46,7 @@ struct mr_session_env {
 struct mr_link {
     struct mr_chain *out;       // Pending output of the connection.
     uint8_t version;            // enum mr_version.
-    uint8_t failed;             // enum mr_link_failure; set by the session.
+    uint8_t failed;             // enum mr_link_failure; set by the session, the first one stays.
     uint16_t receive_max;       // The client's Receive Maximum; 65535 before 5.0.
     uint32_t packet_bytes_max;  // The client's Maximum Packet Size; UINT32_MAX if none.
     struct mr_topic_aliases *aliases;  // Towards the client; NULL: none.
@@ -56,8 +56,10 @@ struct mr_link {
 // Why the owner has to close the connection.
 enum mr_link_failure {
     MR_LINK_OK,
-    MR_LINK_TOO_SLOW,   // Policy `disconnect`: reason 0x97.
-    MR_LINK_NO_MEMORY,  // A delivery that must not be lost could not be kept.
+    MR_LINK_TOO_SLOW,  // Policy `disconnect`: reason 0x97.
+    // A delivery could not be written, or one that must not be lost could not be kept. What is
+    // kept is sent by the next connection.
+    MR_LINK_NO_MEMORY,
 };
 
 struct mr_subscription_set {
@@ -73,35 +75,35 @@ struct mr_session {
     struct mr_items inflight;  // By packet identifier: front_packet_id, then ascending.
     struct mr_items queue;
     struct mr_subscription_set subscriptions;
-    struct mr_buf *received;   // Packet identifiers of unfinished QoS 2 PUBLISHes.
-    uint64_t queued_bytes;     // Of waiting items that count.
+    struct mr_buf *received;  // Packet identifiers of unfinished QoS 2 PUBLISHes.
+    uint64_t queued_bytes;    // Of waiting items that count.
     uint64_t inflight_bytes;
-    uint32_t subscriber;       // Handle in trie and registry.
-    uint32_t queued_count;     // Waiting items that count (no replay).
-    uint32_t resend_index;     // Items in flight before it were sent on this connection.
+    uint32_t subscriber;    // Handle in trie and registry.
+    uint32_t queued_count;  // Waiting items that count (no replay).
+    uint32_t resend_index;  // Items in flight before it were sent on this connection or are done.
     uint16_t front_packet_id;
-    uint16_t quota_used;       // Items sent on this connection and not finished.
+    uint16_t quota_used;  // Items sent on this connection and not finished.
     uint16_t received_count;
-    bool congested;            // Policy `backpressure`: publishers should wait.
+    bool congested;  // Policy `backpressure`: publishers should wait.
 };
 
 // Prepares an empty session in the caller's memory.
 void mr_session_init(struct mr_session *session, struct mr_session_env *env, uint32_t subscriber,
                      struct mr_registry_entry *entry);
-// Releases everything but the subscriptions, which must have been removed.
+// Releases everything. The subscriptions must have been removed from the trie.
 void mr_session_fini(struct mr_session *session);
 
-// A connection takes the session up: what was in flight is sent again, in order
+// A connection takes the session up: mr_session_pump() sends again what was in flight, in order
 // [MQTT-4.4.0-1] [MQTT-4.6.0-1], within the connection's own receive maximum.
 void mr_session_attach(struct mr_session *session, struct mr_link *link);
-// The connection is gone.
+// The connection is gone. Waiting QoS 0 deliveries go with it unless `queue_qos0_messages`.
 void mr_session_detach(struct mr_session *session);
 
 // How one receiver gets a message.
 struct mr_grant {
-    uint8_t qos;      // Of the subscription.
-    bool retain;      // RETAIN flag to be sent.
-    bool replay;      // Retained message for a SUBSCRIBE.
+    uint8_t qos;  // Of the subscription.
+    bool retain;  // RETAIN flag to be sent.
+    bool replay;  // Retained message for a SUBSCRIBE.
     uint16_t id_count;
     const uint32_t *ids;        // Subscription identifiers; borrowed.
     struct mr_trie_node *node;  // Shared filter it was picked for, else NULL.
@@ -118,11 +120,11 @@ bool mr_session_pump(struct mr_session *session);
 // Does anything wait to be sent (so that a live message has to queue up behind it)?
 bool mr_session_is_backlogged(const struct mr_session *session);
 
-// Acknowledgements by the client. False: the identifier isn't in that state [MQTT-4.3...];
+// Acknowledgements by the client. False: the identifier isn't in that state, nothing changed;
 // for a PUBREC this means that PUBREL has to carry reason 0x92.
 bool mr_session_puback(struct mr_session *session, uint16_t packet_id);
-// `failed`: reason code of 0x80 or more, which ends the delivery [MQTT-4.3.3-...]; else the
-// caller answers with PUBREL.
+// `failed`: reason code of 0x80 or more, which ends the delivery; else the caller
+// answers with PUBREL [MQTT-4.3.3-4], also if it did before.
 bool mr_session_pubrec(struct mr_session *session, uint16_t packet_id, bool failed);
 bool mr_session_pubcomp(struct mr_session *session, uint16_t packet_id);
 
@@ -141,8 +143,13 @@ bool mr_session_has_received(const struct mr_session *session, uint16_t packet_i
 
 // Takes out each delivery that was picked for a shared filter and that another member may
 // get, and gives it to `fn`: those that wait, and if `inflight` also those of QoS 1 sent but not
-// acknowledged. Only those of `node`, unless it is NULL. `fn` takes the message's reference.
-// Stops early when `fn` answers false: then that delivery stays.
+// acknowledged. `fn` takes the message's reference and must not touch this session. Stops early
+// when `fn` answers false: then that delivery stays, and the reference with it.
+//
+// Only those of `node`, unless it is NULL. With a `node`, the session is about to leave it: what
+// stays of it becomes a delivery like any other and refers to the node no more. An
+// UNSUBSCRIBE must complete what is in flight [MQTT-3.10.4-3], so `inflight` is for the end of
+// a session. Call mr_session_pump() afterwards if a connection is there.
 void mr_session_take_shared(struct mr_session *session, struct mr_trie_node *node, bool inflight,
                             bool (*fn)(void *ctx, struct mr_trie_node *node,
                                        struct mr_message *message),
@@ -151,8 +158,8 @@ void mr_session_take_shared(struct mr_session *session, struct mr_trie_node *nod
 // Gives back memory that an idle session doesn't need.
 void mr_session_trim(struct mr_session *session);
 
-// The set of subscriptions, for the owner to keep in step with the trie.
-// Errors: MR_ERR_NOMEM.
+// The set of subscriptions, for the owner to keep in step with the trie. Adding what is there
+// and removing what isn't change nothing. Errors: MR_ERR_NOMEM.
 MR_NODISCARD enum mr_err mr_subscription_set_add(struct mr_subscription_set *set,
                                                  struct mr_trie_node *node);
 void mr_subscription_set_remove(struct mr_subscription_set *set, struct mr_trie_node *node);

@@ -42,21 +42,6 @@ static enum mr_err resize(struct mr_subscription_set *set, uint32_t capacity) {
     return MR_OK;
 }
 
-enum mr_err mr_subscription_set_add(struct mr_subscription_set *set, struct mr_trie_node *node) {
-    bool full = set->capacity <= SET_PLAIN_MAX ? set->count == set->capacity
-                                               : set->count >= set->capacity / 4 * 3;
-    if (full) {
-        MR_TRY(resize(set, set->capacity == 0 ? 1 : set->capacity * 2));
-    }
-    if (set->capacity <= SET_PLAIN_MAX) {
-        set->nodes[set->count] = node;
-    } else {
-        place(set->nodes, set->capacity, node);
-    }
-    set->count++;
-    return MR_OK;
-}
-
 // The place of `node`, or `capacity` if it isn't in the set.
 static uint32_t find(const struct mr_subscription_set *set, const struct mr_trie_node *node) {
     if (set->capacity <= SET_PLAIN_MAX) {
@@ -79,6 +64,24 @@ static uint32_t find(const struct mr_subscription_set *set, const struct mr_trie
 bool mr_subscription_set_has(const struct mr_subscription_set *set,
                              const struct mr_trie_node *node) {
     return find(set, node) < set->capacity;
+}
+
+enum mr_err mr_subscription_set_add(struct mr_subscription_set *set, struct mr_trie_node *node) {
+    if (mr_subscription_set_has(set, node)) {
+        return MR_OK;
+    }
+    bool full = set->capacity <= SET_PLAIN_MAX ? set->count == set->capacity
+                                               : set->count >= set->capacity / 4 * 3;
+    if (full) {
+        MR_TRY(resize(set, set->capacity == 0 ? 1 : set->capacity * 2));
+    }
+    if (set->capacity <= SET_PLAIN_MAX) {
+        set->nodes[set->count] = node;
+    } else {
+        place(set->nodes, set->capacity, node);
+    }
+    set->count++;
+    return MR_OK;
 }
 
 // Moves back what a hole at `at` would make unreachable.

@@ -1,18 +1,38 @@
 #include "broker/session/topic_aliases.h"
 
 #include <stdlib.h>
+#include <xxhash.h>
+
+// A topic name that has an alias.
+struct name {
+    struct mr_buf *buf;  // The length in 16 bits, then the name.
+    uint32_t hash;
+};
+
+// Open addressing over the names, at most half full. Alias n is names[n - 1].
+struct mr_topic_aliases {
+    struct name *names;    // `max` places.
+    uint16_t *places;      // Aliases; 0: free.
+    uint32_t places_mask;  // Their number - 1.
+    uint16_t max;
+    uint16_t count;
+};
 
 struct mr_topic_aliases *mr_topic_aliases_new(uint16_t max) {
-    struct mr_topic_aliases *aliases = malloc(sizeof(*aliases));
-    struct mr_buf **names = calloc(max, sizeof(struct mr_buf *));
-    if (aliases == NULL || names == NULL) {
-        free(aliases);
-        free(names);
+    uint32_t places_count = 4;
+    while (places_count < 2u * max) {
+        places_count *= 2;
+    }
+    size_t names_bytes = max * sizeof(struct name);
+    struct mr_topic_aliases *aliases =
+        calloc(1, sizeof(*aliases) + names_bytes + places_count * sizeof(uint16_t));
+    if (aliases == NULL) {
         return NULL;
     }
+    aliases->names = (struct name *)(void *)(aliases + 1);
+    aliases->places = (uint16_t *)(void *)(aliases->names + max);
+    aliases->places_mask = places_count - 1;
     aliases->max = max;
-    aliases->count = 0;
-    aliases->names = names;
     return aliases;
 }
 
@@ -21,32 +41,48 @@ void mr_topic_aliases_free(struct mr_topic_aliases *aliases) {
         return;
     }
     for (uint32_t i = 0; i < aliases->count; i++) {
-        mr_buf_unref(aliases->names[i]);
+        mr_buf_unref(aliases->names[i].buf);
     }
-    free(aliases->names);
     free(aliases);
 }
 
-static struct mr_slice name_of(const struct mr_buf *buf) {
+static struct mr_slice text_of(const struct mr_buf *buf) {
     uint16_t len;
     memcpy(&len, buf->data, sizeof(len));
     return mr_slice_of(buf->data + sizeof(len), len);
 }
 
+static uint32_t hash_of(struct mr_slice topic) {
+    return (uint32_t)XXH3_64bits(topic.data, topic.len);
+}
+
+// Where `topic` is or would be.
+static uint32_t place_of(const struct mr_topic_aliases *aliases, struct mr_slice topic,
+                         uint32_t hash) {
+    uint32_t at = hash & aliases->places_mask;
+    while (aliases->places[at] != 0) {
+        const struct name *name = &aliases->names[aliases->places[at] - 1];
+        if (name->hash == hash && mr_slice_eq(text_of(name->buf), topic)) {
+            break;
+        }
+        at = (at + 1) & aliases->places_mask;
+    }
+    return at;
+}
+
 uint16_t mr_topic_aliases_find(const struct mr_topic_aliases *aliases, struct mr_slice topic,
                                bool *known_out) {
-    for (uint32_t i = 0; i < aliases->count; i++) {
-        if (mr_slice_eq(name_of(aliases->names[i]), topic)) {
-            *known_out = true;
-            return (uint16_t)(i + 1);
-        }
+    uint16_t alias = aliases->places[place_of(aliases, topic, hash_of(topic))];
+    *known_out = alias != 0;
+    if (alias == 0 && aliases->count < aliases->max) {
+        alias = (uint16_t)(aliases->count + 1);
     }
-    *known_out = false;
-    return aliases->count < aliases->max ? (uint16_t)(aliases->count + 1) : 0;
+    return alias;
 }
 
 enum mr_err mr_topic_aliases_commit(struct mr_topic_aliases *aliases, struct mr_buf_pool *pool,
                                     struct mr_slice topic) {
+    MR_DEBUG_ASSERT(aliases->count < aliases->max);
     uint16_t len = (uint16_t)topic.len;
     struct mr_buf *buf = mr_buf_new(pool, sizeof(len) + topic.len);
     if (buf == NULL) {
@@ -54,6 +90,10 @@ enum mr_err mr_topic_aliases_commit(struct mr_topic_aliases *aliases, struct mr_
     }
     memcpy(buf->data, &len, sizeof(len));
     memcpy(buf->data + sizeof(len), topic.data, topic.len);
-    aliases->names[aliases->count++] = buf;
+    struct name name = {buf, hash_of(topic)};
+    uint32_t at = place_of(aliases, topic, name.hash);
+    MR_DEBUG_ASSERT(aliases->places[at] == 0);
+    aliases->names[aliases->count++] = name;
+    aliases->places[at] = aliases->count;
     return MR_OK;
 }

@@ -12,11 +12,7 @@
 extern "C" {
 #endif
 
-struct mr_topic_aliases {
-    uint16_t max;
-    uint16_t count;
-    struct mr_buf **names;  // Each holds a 16-bit length and the topic name; `max` places.
-};
+struct mr_topic_aliases;  // Opaque.
 
 // NULL if out of memory. `max` is above 0.
 struct mr_topic_aliases *mr_topic_aliases_new(uint16_t max);
@@ -26,11 +22,10 @@ void mr_topic_aliases_free(struct mr_topic_aliases *aliases);  // NULL is allowe
 // may be left out. A new one is valid only after mr_topic_aliases_commit().
 uint16_t mr_topic_aliases_find(const struct mr_topic_aliases *aliases, struct mr_slice topic,
                                bool *known_out);
-// The PUBLISH that defines the new alias is on its way.
+// The PUBLISH that defines the new alias, which mr_topic_aliases_find() gave, is on its way.
 // Errors: MR_ERR_NOMEM; then the alias stays free (the definition sent is harmless).
 MR_NODISCARD enum mr_err mr_topic_aliases_commit(struct mr_topic_aliases *aliases,
-                                                 struct mr_buf_pool *pool,
-                                                 struct mr_slice topic);
+                                                 struct mr_buf_pool *pool, struct mr_slice topic);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -3,50 +3,68 @@
 
 #include "broker/session/internal.h"
 
-#define ENCODED_QOS_SHIFT 1
-#define ENCODED_DUP 0x08
+#define FLAGS_QOS 0x06
+#define FLAGS_QOS_SHIFT 1
+#define FLAGS_DUP 0x08
 
-static enum mr_transmit done_if(enum mr_err err) {
-    return err == MR_OK ? MR_TRANSMIT_DONE : MR_TRANSMIT_NO_MEMORY;
-}
+// How the PUBLISH of one delivery differs from that of others.
+struct variant {
+    const struct mr_grant *grant;
+    uint16_t packet_id;
+    bool dup;
+};
 
-static bool append_payload_apart(struct mr_session *session, struct mr_outgoing *outgoing) {
-    enum mr_err err = mr_chain_append_ref(session->link->out, session->env->pool,
-                                          outgoing->source, outgoing->packet->payload);
-    return err == MR_OK;
-}
-
-// With bytes that all receivers of this layout share.
-static enum mr_transmit transmit_shared(struct mr_session *session, struct mr_outgoing *outgoing,
-                                        const struct mr_encoding *encoding, uint8_t qos,
-                                        uint16_t packet_id, bool dup) {
-    struct mr_link *link = session->link;
-    struct mr_buf_pool *pool = session->env->pool;
-    size_t payload_len = encoding->payload_apart ? outgoing->packet->payload.len : 0;
-    if (encoding->head.len + payload_len > link->packet_bytes_max) {
-        return MR_TRANSMIT_TOO_LARGE;
-    }
-    if (qos == 0) {
-        if (mr_chain_append_ref(link->out, pool, encoding->buf, encoding->head) != MR_OK) {
-            return MR_TRANSMIT_NO_MEMORY;
-        }
-    } else {
-        uint8_t *room = mr_chain_reserve(link->out, pool, encoding->head.len);
-        if (room == NULL) {
-            return MR_TRANSMIT_NO_MEMORY;
-        }
-        memcpy(room, encoding->head.data, encoding->head.len);
-        room[0] = (uint8_t)((room[0] & ~0x06) | qos << ENCODED_QOS_SHIFT | (dup ? ENCODED_DUP : 0));
-        room[encoding->packet_id_offset] = (uint8_t)(packet_id >> 8);
-        room[encoding->packet_id_offset + 1] = (uint8_t)packet_id;
-        mr_chain_commit(link->out, encoding->head.len);
-    }
-    if (encoding->payload_apart && !append_payload_apart(session, outgoing)) {
+// The packet's head is written: what follows has to be written, too.
+static enum mr_transmit append_payload(struct mr_session *session,
+                                       const struct mr_outgoing *outgoing) {
+    struct mr_slice payload;
+    struct mr_buf *buf = mr_outgoing_payload(outgoing, &payload);
+    if (mr_chain_append_ref(session->link->out, session->env->pool, buf, payload) != MR_OK) {
         // Half a packet can't be taken back: the connection is lost.
-        link->failed = MR_LINK_NO_MEMORY;
+        mr_link_fail(session->link, MR_LINK_NO_MEMORY);
         return MR_TRANSMIT_NO_MEMORY;
     }
     return MR_TRANSMIT_DONE;
+}
+
+static bool append_patched(struct mr_session *session, const struct mr_encoding *encoding,
+                           const struct variant *variant) {
+    struct mr_link *link = session->link;
+    uint8_t *room = mr_chain_reserve(link->out, session->env->pool, encoding->head.len);
+    if (room == NULL) {
+        return false;
+    }
+    memcpy(room, encoding->head.data, encoding->head.len);
+    room[0] = (uint8_t)((room[0] & ~FLAGS_QOS) | variant->grant->qos << FLAGS_QOS_SHIFT |
+                        (variant->dup ? FLAGS_DUP : 0));
+    room[encoding->packet_id_offset] = (uint8_t)(variant->packet_id >> 8);
+    room[encoding->packet_id_offset + 1] = (uint8_t)variant->packet_id;
+    mr_chain_commit(link->out, encoding->head.len);
+    return true;
+}
+
+// With bytes that all receivers of this layout share.
+static enum mr_transmit write_shared(struct mr_session *session, struct mr_outgoing *outgoing,
+                                     const struct variant *variant) {
+    struct mr_link *link = session->link;
+    uint8_t qos = variant->grant->qos;
+    const struct mr_encoding *encoding;
+    enum mr_err err = mr_outgoing_encode(outgoing, (enum mr_version)link->version,
+                                         variant->grant->retain, qos > 0, &encoding);
+    if (MR_UNLIKELY(err != MR_OK)) {
+        return err == MR_ERR_LIMIT ? MR_TRANSMIT_TOO_LARGE : MR_TRANSMIT_NO_MEMORY;
+    }
+    size_t payload_len = encoding->payload_apart ? outgoing->packet->payload.len : 0;
+    if (MR_UNLIKELY(encoding->head.len + payload_len > link->packet_bytes_max)) {
+        return MR_TRANSMIT_TOO_LARGE;
+    }
+    bool written = qos > 0 ? append_patched(session, encoding, variant)
+                           : mr_chain_append_ref(link->out, session->env->pool, encoding->buf,
+                                                 encoding->head) == MR_OK;
+    if (MR_UNLIKELY(!written)) {
+        return MR_TRANSMIT_NO_MEMORY;
+    }
+    return encoding->payload_apart ? append_payload(session, outgoing) : MR_TRANSMIT_DONE;
 }
 
 // Takes the listener's mount point off the topic name that the client shall see.
@@ -58,91 +76,97 @@ static struct mr_slice mounted_topic(const struct mr_link *link, struct mr_slice
     return topic;
 }
 
-// With bytes of its own: subscription identifiers, a topic alias or a mount point.
-static enum mr_transmit transmit_own(struct mr_session *session, struct mr_outgoing *outgoing,
-                                     const struct mr_grant *grant, uint8_t qos,
-                                     uint16_t packet_id, bool dup) {
+// Writes `packet` (all but its payload, if that is large) with subscription identifiers.
+static enum mr_transmit write_packet(struct mr_session *session, struct mr_outgoing *outgoing,
+                                     const struct mr_publish *packet,
+                                     const struct mr_grant *grant) {
     struct mr_link *link = session->link;
-    struct mr_buf_pool *pool = session->env->pool;
-    struct mr_publish packet = *outgoing->packet;
-    struct mr_message *message = mr_outgoing_message(outgoing);
-    if (message == NULL) {
-        return MR_TRANSMIT_NO_MEMORY;
-    }
-    packet.properties_raw = mr_message_properties(message);
-    packet.qos = qos;
-    packet.packet_id = packet_id;
-    packet.dup = dup;
-    packet.retain = grant->retain;
-    packet.topic_alias = 0;
-    packet.topic = mounted_topic(link, packet.topic);
-    struct mr_slice topic = packet.topic;
-    bool alias_known = false;
-    if (link->aliases != NULL) {
-        packet.topic_alias = mr_topic_aliases_find(link->aliases, topic, &alias_known);
-        if (alias_known) {
-            packet.topic.len = 0;
-        }
-    }
-    size_t head_max =
-        MR_PUBLISH_HEAD_BYTES(packet.topic.len, packet.properties_raw.len, grant->id_count);
-    bool apart = packet.payload.len > MR_OUTGOING_COPY_BYTES;
-    size_t bytes_max = head_max + (apart ? 0 : packet.payload.len);
-    uint8_t *room = mr_chain_reserve(link->out, pool, bytes_max);
-    if (room == NULL) {
-        return MR_TRANSMIT_NO_MEMORY;
-    }
     enum mr_version version = (enum mr_version)link->version;
-    size_t len = apart ? mr_publish_encode_head(version, &packet, grant->ids, grant->id_count,
-                                                room, bytes_max)
-                       : mr_publish_encode(version, &packet, grant->ids, grant->id_count, room,
-                                           bytes_max);
-    if (len == 0 || len + (apart ? packet.payload.len : 0) > link->packet_bytes_max) {
-        mr_chain_commit(link->out, 0);
+    bool apart = packet->payload.len > MR_OUTGOING_COPY_BYTES;
+    size_t bytes_max =
+        MR_PUBLISH_HEAD_BYTES(packet->topic.len, packet->properties_raw.len, grant->id_count) +
+        (apart ? 0 : packet->payload.len);
+    uint8_t *room = mr_chain_reserve(link->out, session->env->pool, bytes_max);
+    if (MR_UNLIKELY(room == NULL)) {
+        return MR_TRANSMIT_NO_MEMORY;
+    }
+    size_t len =
+        apart
+            ? mr_publish_encode_head(version, packet, grant->ids, grant->id_count, room, bytes_max)
+            : mr_publish_encode(version, packet, grant->ids, grant->id_count, room, bytes_max);
+    bool too_large = len == 0 || len + (apart ? packet->payload.len : 0) > link->packet_bytes_max;
+    mr_chain_commit(link->out, too_large ? 0 : len);
+    if (MR_UNLIKELY(too_large)) {
         return MR_TRANSMIT_TOO_LARGE;
     }
-    mr_chain_commit(link->out, len);
-    if (apart && !append_payload_apart(session, outgoing)) {
-        link->failed = MR_LINK_NO_MEMORY;
-        return MR_TRANSMIT_NO_MEMORY;
-    }
-    if (packet.topic_alias != 0 && !alias_known) {
-        // If it can't be remembered, the same alias is defined again by the next topic.
-        enum mr_err err = mr_topic_aliases_commit(link->aliases, pool, topic);
-        (void)err;
-    }
-    return MR_TRANSMIT_DONE;
+    return apart ? append_payload(session, outgoing) : MR_TRANSMIT_DONE;
 }
 
-static enum mr_transmit write_packet(struct mr_session *session, struct mr_outgoing *outgoing,
-                                     const struct mr_grant *grant, uint8_t qos,
-                                     uint16_t packet_id, bool dup) {
+// With bytes of its own: subscription identifiers, a topic alias or a mount point.
+static enum mr_transmit write_own(struct mr_session *session, struct mr_outgoing *outgoing,
+                                  const struct variant *variant) {
     struct mr_link *link = session->link;
     bool v5 = link->version == MR_MQTT_50;
-    bool own = link->mount_point.len > 0 || (v5 && (grant->id_count > 0 || link->aliases != NULL));
-    if (own) {
-        return transmit_own(session, outgoing, grant, qos, packet_id, dup);
-    }
-    bool same_level = outgoing->wire_version == link->version ||
-                      (!v5 && outgoing->wire_version != 0 && outgoing->wire_version < MR_MQTT_50);
-    if (qos == 0 && outgoing->wire.len > 0 && !grant->retain && same_level &&
-        outgoing->wire.len <= link->packet_bytes_max) {
-        mr_count(&session->env->counters->forwarded_unaltered);
-        return done_if(mr_chain_append_ref(link->out, session->env->pool, outgoing->source,
-                                           outgoing->wire));
-    }
-    const struct mr_encoding *encoding =
-        mr_outgoing_encode(outgoing, (enum mr_version)link->version, grant->retain, qos > 0);
-    if (encoding == NULL) {
+    struct mr_publish packet = *outgoing->packet;
+    if (v5 && mr_outgoing_properties(outgoing, &packet.properties_raw) != MR_OK) {
         return MR_TRANSMIT_NO_MEMORY;
     }
-    return transmit_shared(session, outgoing, encoding, qos, packet_id, dup);
+    packet.qos = variant->grant->qos;
+    packet.packet_id = variant->packet_id;
+    packet.dup = variant->dup;
+    packet.retain = variant->grant->retain;
+    packet.topic = mounted_topic(link, packet.topic);
+    packet.topic_alias = 0;
+    struct mr_slice topic = packet.topic;
+    bool known = false;
+    if (v5 && link->aliases != NULL) {
+        packet.topic_alias = mr_topic_aliases_find(link->aliases, topic, &known);
+        packet.topic.len = known ? 0 : topic.len;
+    }
+    enum mr_transmit result = write_packet(session, outgoing, &packet, variant->grant);
+    if (result == MR_TRANSMIT_DONE && packet.topic_alias != 0 && !known) {
+        // If it can't be remembered, the same alias is defined again by the next topic.
+        enum mr_err err = mr_topic_aliases_commit(link->aliases, session->env->pool, topic);
+        (void)err;
+    }
+    return result;
+}
+
+// May the client get the bytes that came in?
+static bool is_wire_right(const struct mr_link *link, const struct mr_outgoing *outgoing,
+                          const struct mr_grant *grant) {
+    if (grant->qos > 0 || grant->retain || outgoing->wire.len == 0 ||
+        outgoing->wire.len > link->packet_bytes_max) {
+        return false;
+    }
+    // 3.1 and 3.1.1 have the same PUBLISH.
+    return outgoing->wire_version == link->version ||
+           (outgoing->wire_version < MR_MQTT_50 && link->version < MR_MQTT_50);
+}
+
+static enum mr_transmit write_publish(struct mr_session *session, struct mr_outgoing *outgoing,
+                                      const struct variant *variant) {
+    const struct mr_link *link = session->link;
+    bool v5 = link->version == MR_MQTT_50;
+    if (link->mount_point.len > 0 ||
+        (v5 && (variant->grant->id_count > 0 || link->aliases != NULL))) {
+        return write_own(session, outgoing, variant);
+    }
+    if (!is_wire_right(link, outgoing, variant->grant)) {
+        return write_shared(session, outgoing, variant);
+    }
+    if (MR_UNLIKELY(mr_chain_append_ref(link->out, session->env->pool, outgoing->source,
+                                        outgoing->wire) != MR_OK)) {
+        return MR_TRANSMIT_NO_MEMORY;
+    }
+    mr_count(&session->env->counters->forwarded_unaltered);
+    return MR_TRANSMIT_DONE;
 }
 
 enum mr_transmit mr_session_transmit(struct mr_session *session, struct mr_outgoing *outgoing,
                                      const struct mr_grant *grant, uint16_t packet_id, bool dup) {
-    enum mr_transmit result =
-        write_packet(session, outgoing, grant, grant->qos, packet_id, dup);
+    struct variant variant = {grant, packet_id, dup};
+    enum mr_transmit result = write_publish(session, outgoing, &variant);
     struct mr_counters *counters = session->env->counters;
     if (MR_LIKELY(result == MR_TRANSMIT_DONE)) {
         mr_count(&counters->packets_sent);

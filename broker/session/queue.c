@@ -1,0 +1,129 @@
+// Deliveries that wait: limits, and what happens at them.
+#include "broker/session/internal.h"
+
+void mr_queue_account(struct mr_session *session, const struct mr_item *item, bool in) {
+    if (item->flags & MR_ITEM_REPLAY) {
+        return;
+    }
+    uint64_t bytes = mr_message_bytes(item->message);
+    session->queued_count += in ? 1u : UINT32_MAX;
+    session->queued_bytes += in ? bytes : 0 - bytes;
+}
+
+void mr_queue_move_front(struct mr_session *session) {
+    mr_queue_account(session, mr_items_at(&session->queue, 0), false);
+    mr_items_pop(&session->queue);
+}
+
+static void release(struct mr_session *session, struct mr_item *item) {
+    mr_queue_account(session, item, false);
+    mr_session_count_freed(session, item->message);
+    mr_item_release(item);
+}
+
+void mr_queue_drop_front(struct mr_session *session) {
+    release(session, mr_items_at(&session->queue, 0));
+    mr_items_pop(&session->queue);
+}
+
+void mr_queue_drop_qos0(struct mr_session *session) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < session->queue.count; i++) {
+        struct mr_item *item = mr_items_at(&session->queue, i);
+        if (item->qos == 0) {
+            release(session, item);
+            mr_count(&session->env->counters->dropped_offline);
+        } else {
+            *mr_items_at(&session->queue, kept++) = *item;
+        }
+    }
+    session->queue.count = kept;
+}
+
+// Is there no room for another message of `bytes`, with limits `factor` times as high? A
+// message that is larger than the limit in bytes may wait alone.
+static bool is_full(const struct mr_session *session, uint64_t bytes, uint64_t factor) {
+    const struct mr_session_env *env = session->env;
+    if (env->queued_messages_max != 0 &&
+        session->queued_count >= env->queued_messages_max * factor) {
+        return true;
+    }
+    return env->queued_bytes_max != 0 && session->queued_count > 0 &&
+           session->queued_bytes + bytes > env->queued_bytes_max * factor;
+}
+
+bool mr_queue_is_eased(const struct mr_session *session) {
+    const struct mr_session_env *env = session->env;
+    return (env->queued_messages_max == 0 ||
+            session->queued_count <= env->queued_messages_max / 2) &&
+           (env->queued_bytes_max == 0 || session->queued_bytes <= env->queued_bytes_max / 2);
+}
+
+// Removes the oldest waiting delivery that counts; there is one.
+static void drop_oldest(struct mr_session *session) {
+    for (uint32_t i = 0; i < session->queue.count; i++) {
+        struct mr_item *item = mr_items_at(&session->queue, i);
+        if ((item->flags & MR_ITEM_REPLAY) == 0) {
+            release(session, item);
+            mr_items_remove(&session->queue, i);
+            mr_count(&session->env->counters->dropped_oldest);
+            return;
+        }
+    }
+}
+
+// Makes room according to the policy. False: the new delivery is to be dropped.
+static bool make_room(struct mr_session *session, uint64_t bytes) {
+    struct mr_session_env *env = session->env;
+    // What nobody will get any more must not cost a newer one its place.
+    while (is_full(session, bytes, 1) && session->queue.count > 0 &&
+           mr_message_expired(mr_items_at(&session->queue, 0)->message, env->now_ms)) {
+        mr_queue_drop_front(session);
+        mr_count(&env->counters->dropped_expired);
+    }
+    if (MR_LIKELY(!is_full(session, bytes, 1))) {
+        return true;
+    }
+    bool online = session->link != NULL;
+    if (env->slow_policy == MR_SLOW_DROP_OLDEST) {
+        while (session->queued_count > 0 && is_full(session, bytes, 1)) {
+            drop_oldest(session);
+        }
+        return true;
+    }
+    if (env->slow_policy == MR_SLOW_BACKPRESSURE && online) {
+        // What is under way when the publishers are told to wait still gets in, within reason.
+        session->congested = true;
+        if (!is_full(session, bytes, 2)) {
+            return true;
+        }
+    }
+    if (env->slow_policy == MR_SLOW_DISCONNECT && online) {
+        mr_link_fail(session->link, MR_LINK_TOO_SLOW);
+    }
+    mr_count(&env->counters->dropped_queue_full);
+    return false;
+}
+
+void mr_queue_add(struct mr_session *session, struct mr_outgoing *outgoing,
+                  const struct mr_grant *grant) {
+    struct mr_session_env *env = session->env;
+    if (!grant->replay && !make_room(session, mr_outgoing_bytes(outgoing))) {
+        return;
+    }
+    struct mr_message *message = mr_outgoing_message(outgoing);
+    struct mr_item item;
+    if (message != NULL && mr_session_item_of(session, grant, &item)) {
+        item.message = mr_message_ref(message);
+        if (mr_items_push(&session->queue, env->pool, &item) == MR_OK) {
+            mr_queue_account(session, &item, true);
+            mr_session_count_held(session, message);
+            return;
+        }
+        mr_item_release(&item);
+    }
+    mr_count(&env->counters->dropped_no_memory);
+    if (grant->qos > 0 && session->link != NULL) {
+        mr_link_fail(session->link, MR_LINK_NO_MEMORY);
+    }
+}
