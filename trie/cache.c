@@ -182,7 +182,7 @@ static void entry_write(struct mr_topic_cache *cache, struct entry *entry, struc
     uint32_t *ids = (uint32_t *)(targets + gather->target_count);
     uint8_t *name = (uint8_t *)(ids + gather->id_count);
     if (gather->shared_count > 0) {
-        memcpy(shared, gather->shared, gather->shared_count * sizeof(shared[0]));
+        memcpy(shared, gather->shared, gather->shared_count * sizeof(struct mr_trie_node *));
     }
     mr_gather_write(gather, targets, ids);
     memcpy(name, topic.data, topic.len);

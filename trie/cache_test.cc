@@ -6,7 +6,7 @@
 #include <functional>
 #include <memory>
 
-#include "trie/test_model.h"
+#include "trie/test_model.hh"
 #include "trie/testing.h"
 
 namespace {

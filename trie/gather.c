@@ -41,14 +41,16 @@ static bool grow_words(struct mr_gather *gather) {
 
 static bool grow_shared(struct mr_gather *gather) {
     size_t capacity = gather->shared_capacity == 0 ? CAPACITY_MIN : gather->shared_capacity * 2;
-    struct mr_trie_node **shared = mr_memory_alloc(gather->memory, capacity * sizeof(shared[0]));
+    struct mr_trie_node **shared =
+        mr_memory_alloc(gather->memory, capacity * sizeof(struct mr_trie_node *));
     if (shared == NULL) {
         return false;
     }
     if (gather->shared_count > 0) {
-        memcpy(shared, gather->shared, gather->shared_count * sizeof(shared[0]));
+        memcpy(shared, gather->shared, gather->shared_count * sizeof(struct mr_trie_node *));
     }
-    mr_memory_free(gather->memory, gather->shared, gather->shared_capacity * sizeof(shared[0]));
+    mr_memory_free(gather->memory, gather->shared,
+                   gather->shared_capacity * sizeof(struct mr_trie_node *));
     gather->shared = shared;
     gather->shared_capacity = capacity;
     return true;

@@ -43,7 +43,6 @@ static void slot_set(struct mr_member_table *table, uint32_t index, uint64_t wor
 }
 
 static struct mr_member_table *part_get(const struct mr_member_table *table, uint32_t part) {
-    // NOLINTNEXTLINE: an address was stored there.
     return (struct mr_member_table *)(uintptr_t)slot_get(table, part);
 }
 

@@ -116,7 +116,7 @@ static enum mr_err id_take(struct mr_tree *tree, uint32_t *id_out) {
         *id_out = tree->ids_free[--tree->ids_free_count];
         return MR_OK;
     }
-    if (tree->ids_used == tree->ids_capacity) {
+    if (tree->ids_used >= tree->ids_capacity) {
         if (tree->ids_capacity > UINT32_MAX / 4) {
             return MR_ERR_LIMIT;
         }
@@ -134,8 +134,22 @@ static enum mr_err id_take(struct mr_tree *tree, uint32_t *id_out) {
     return MR_OK;
 }
 
+static void ids_free_all(struct mr_tree *tree) {
+    mr_memory_free(tree->memory, tree->ids_free, tree->ids_capacity * sizeof(tree->ids_free[0]));
+    tree->ids_free = NULL;
+    tree->ids_free_count = 0;
+    tree->ids_capacity = 0;
+}
+
 static void id_give(struct mr_tree *tree, uint32_t id) {
+    MR_ASSERT(tree->ids_free != NULL);
+    MR_ASSERT(tree->ids_free_count < tree->ids_capacity);
     tree->ids_free[tree->ids_free_count++] = id;
+    if (tree->ids_free_count == tree->ids_used - 1) {
+        // All but the root's: begin again.
+        ids_free_all(tree);
+        tree->ids_used = 1;
+    }
 }
 
 static size_t branch_bytes(size_t level_len) {
@@ -168,7 +182,9 @@ static enum mr_err branch_new(struct mr_tree *tree, struct mr_branch *parent, st
 }
 
 static void branch_free(struct mr_tree *tree, struct mr_branch *branch) {
-    id_give(tree, branch->id);
+    if (branch != tree->root) {
+        id_give(tree, branch->id);
+    }
     mr_memory_free(tree->memory, branch, branch_bytes(branch->level_len));
 }
 
@@ -216,7 +232,7 @@ void mr_tree_fini(struct mr_tree *tree) {
     }
     branch_free_chain(tree, tree->root);
     mr_table_fini(&tree->edges);
-    mr_memory_free(tree->memory, tree->ids_free, tree->ids_capacity * sizeof(uint32_t));
+    ids_free_all(tree);
 }
 
 // ----------------------------------------------------------------------- changes

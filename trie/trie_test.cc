@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "trie/test_model.h"
+#include "trie/test_model.hh"
 #include "trie/testing.h"
 
 namespace {

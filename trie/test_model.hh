@@ -1,7 +1,7 @@
 // For tests: a trie that cannot be wrong, since it asks the definition of a match for
 // each filter; and random filters and topic names that often collide.
-#ifndef MILLRACE_TRIE_TEST_MODEL_H
-#define MILLRACE_TRIE_TEST_MODEL_H
+#ifndef MILLRACE_TRIE_TEST_MODEL_HH
+#define MILLRACE_TRIE_TEST_MODEL_HH
 
 #include <cstdlib>
 #include <iostream>
@@ -260,4 +260,4 @@ class Trie {
 
 }  // namespace mr_test
 
-#endif  // MILLRACE_TRIE_TEST_MODEL_H
+#endif  // MILLRACE_TRIE_TEST_MODEL_HH
