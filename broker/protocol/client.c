@@ -85,7 +85,7 @@ static void on_timer(struct mr_timer *timer) {
     }
     // One and a half times the keep alive [MQTT-3.1.2-22].
     uint64_t patience_ms = (uint64_t)client->keep_alive_s * 1500;
-    uint64_t silent_ms = mr_loop_now_ms(client->protocol->loop) - client->last_recv_ms;
+    uint32_t silent_ms = (uint32_t)mr_loop_now_ms(client->protocol->loop) - client->last_recv_ms;
     if (silent_ms < patience_ms || client->pause != 0) {
         // While we don't let it speak, silence isn't the client's fault.
         uint64_t wait_ms = client->pause != 0 ? patience_ms : patience_ms - silent_ms;

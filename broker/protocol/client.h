@@ -50,20 +50,31 @@ struct mr_replay {
     uint8_t filter[];
 };
 
+// A will, of the connection or waiting for its delay to pass.
+struct mr_will_record {
+    struct mr_message *message;
+    uint64_t at_ms;  // When it is due; 0: not before the connection ends.
+    uint32_t delay_s;
+    uint32_t expiry_s;  // Message expiry, counted from when it is sent; 0: none.
+};
+
+// What a session needs only while it has no connection.
+struct mr_absence {
+    struct mr_timer timer;  // For the will's delay and the session's expiry.
+    struct mr_session_record *record;
+    uint64_t expires_at_ms;  // 0: never.
+};
+
+// Kept small, as is struct mr_client: both are there for every idle client.
 struct mr_session_record {
     struct mr_session session;
     struct mr_client *client;  // NULL: not connected.
-    struct mr_message *will;   // Of the connection, or waiting for its delay to pass.
+    struct mr_will_record *will;
     struct mr_replay *replays;
-    struct mr_timer timer;     // Will delay and expiry, while not connected.
-    uint64_t will_at_ms;       // 0: no will is due.
-    uint64_t expires_at_ms;    // 0: never.
-    uint32_t expiry_s;         // UINT32_MAX: never.
-    uint32_t will_delay_s;
-    uint32_t will_expiry_s;    // Message expiry of the will, counted from when it is sent; 0: none.
-    uint32_t subscription_count;
+    struct mr_absence *absence;  // NULL while connected.
+    char *user_name;             // Of the last connection; NULL: anonymous.
+    uint32_t expiry_s;           // UINT32_MAX: never.
     uint16_t security_index;
-    char *user_name;  // Of the last connection; NULL: anonymous.
 };
 
 struct mr_client {
@@ -76,7 +87,7 @@ struct mr_client {
     struct mr_client *next;
     struct mr_client **link_to;  // What points to this one in the list of all.
     struct mr_client *work_next;
-    uint64_t last_recv_ms;
+    uint32_t last_recv_ms;  // The low bits: a difference is what counts.
     uint16_t keep_alive_s;
     uint16_t listener;
     uint8_t state;  // enum mr_client_state.
@@ -84,7 +95,6 @@ struct mr_client {
     uint8_t work;   // Bits of enum mr_work.
     bool problem_information;  // 5.0: reason strings are welcome everywhere.
     bool acl;                  // The policy restricts topics.
-    bool closed_by_peer;
     bool password_pending;     // A password request refers to this client.
     bool stream_closed;
 };
@@ -164,6 +174,8 @@ struct mr_session_record *mr_record_of(struct mr_session *session);
 void mr_record_end(struct mr_protocol *protocol, struct mr_session_record *record);
 void mr_record_send_will(struct mr_protocol *protocol, struct mr_session_record *record);
 void mr_record_drop_will(struct mr_session_record *record);
+// A connection has taken the session up.
+void mr_record_present(struct mr_protocol *protocol, struct mr_session_record *record);
 // The connection is gone: starts will delay and expiry, or ends the session at once.
 void mr_record_disconnected(struct mr_protocol *protocol, struct mr_session_record *record,
                             bool send_will);

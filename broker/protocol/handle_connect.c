@@ -75,10 +75,16 @@ static enum mr_handled choose_client_id(struct connecting *it) {
                                      "a client identifier is required");
         }
         struct mr_protocol *protocol = client->protocol;
-        int len = snprintf(it->assigned, sizeof(it->assigned), "%.64s%llx-%x-%llx",
+        // Unique in this process by worker and number, and by the time of its start among several
+        // ones; hashed with the secret seed, so that nobody can foresee another client's.
+        uint64_t unique[3] = {mr_loop_wall_ms(protocol->loop), protocol->worker,
+                              protocol->assigned_count++};
+        uint64_t hash =
+            mr_trie_hash(protocol->shared->trie, mr_slice_of(unique, sizeof(unique)));
+        int len = snprintf(it->assigned, sizeof(it->assigned), "%.64s%x-%llx-%016llx",
                            security->auto_id_prefix != NULL ? security->auto_id_prefix : "",
-                           (unsigned long long)mr_loop_wall_ms(protocol->loop), protocol->worker,
-                           (unsigned long long)protocol->assigned_count++);
+                           protocol->worker, (unsigned long long)unique[2],
+                           (unsigned long long)hash);
         it->client_id = mr_slice_of(it->assigned, (size_t)len);
     }
     const struct mr_config *config = client->protocol->config;
@@ -267,6 +273,25 @@ static struct mr_message *will_message(struct connecting *it, uint32_t subscribe
     return message;
 }
 
+// NULL: out of memory.
+static struct mr_will_record *will_new(struct connecting *it, uint32_t subscriber) {
+    struct mr_will_record *record = malloc(sizeof(*record));
+    struct mr_message *message = will_message(it, subscriber);
+    if (record == NULL || message == NULL) {
+        free(record);
+        if (message != NULL) {
+            mr_message_unref(message);
+        }
+        return NULL;
+    }
+    const struct mr_properties *properties = &it->packet.will.properties;
+    record->message = message;
+    record->at_ms = 0;
+    record->delay_s = properties->will_delay_s;
+    record->expiry_s = properties->message_expiry_s;
+    return record;
+}
+
 // Someone else with this client id is connected here: it has to go [MQTT-3.1.4-3].
 static void take_over(struct mr_client *client, struct mr_client *other) {
     mr_count(&mr_client_counters(client)->takeovers);
@@ -328,7 +353,7 @@ static enum mr_handled find_session(struct connecting *it, struct mr_session_rec
 static bool fill_record(struct connecting *it, struct mr_session_record *record) {
     const struct mr_connect *packet = &it->packet;
     char *user_name = NULL;
-    struct mr_message *will = NULL;
+    struct mr_will_record *will = NULL;
     if (packet->has_user_name) {
         user_name = malloc(packet->user_name.len + 1);
         if (user_name == NULL) {
@@ -340,16 +365,11 @@ static bool fill_record(struct connecting *it, struct mr_session_record *record)
         user_name[packet->user_name.len] = '\0';
     }
     if (packet->has_will) {
-        will = will_message(it, record->session.subscriber);
+        will = will_new(it, record->session.subscriber);
         if (will == NULL) {
             free(user_name);
             return false;
         }
-        uint32_t expiry_s = packet->will.properties.message_expiry_s;
-        bool expires = mr_properties_has(&packet->will.properties,
-                                         MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
-        record->will_delay_s = packet->will.properties.will_delay_s;
-        record->will_expiry_s = expires ? expiry_s : 0;
     }
     free(record->user_name);
     record->user_name = user_name;
@@ -467,8 +487,7 @@ static enum mr_handled accept(struct connecting *it, struct mr_session_record *r
     if (it->session_present) {
         mr_count_sub(&protocol->router->counters.clients_disconnected, 1);
     }
-    mr_timer_stop(protocol->loop, &record->timer);
-    record->expires_at_ms = 0;
+    mr_record_present(protocol, record);
     record->client = client;
     client->record = record;
     client->state = MR_CLIENT_CONNECTED;

@@ -77,7 +77,7 @@ size_t mr_client_on_recv(struct mr_stream *stream, struct mr_buf *buf, struct mr
                          size_t *need) {
     struct mr_client *client = MR_CONTAINER_OF(stream, struct mr_client, stream);
     mr_router_begin(client->protocol->router);
-    client->last_recv_ms = mr_loop_now_ms(client->protocol->loop);
+    client->last_recv_ms = (uint32_t)mr_loop_now_ms(client->protocol->loop);
     size_t consumed = 0;
     while (consumed < data.len && client->pause == 0) {
         size_t len = 0;

@@ -16,8 +16,6 @@ static struct mr_protocol *protocol_of(struct mr_session_record *record) {
     return router->hooks.ctx;
 }
 
-static void on_timer(struct mr_timer *timer);
-
 struct mr_session_record *mr_record_new(struct mr_protocol *protocol,
                                         struct mr_registry_entry *entry) {
     struct mr_session_record *record = calloc(1, sizeof(*record));
@@ -30,7 +28,6 @@ struct mr_session_record *mr_record_new(struct mr_protocol *protocol,
         return NULL;
     }
     mr_session_init(&record->session, &protocol->router->env, subscriber, entry);
-    mr_timer_init(&record->timer, on_timer);
     entry->session = record;
     return record;
 }
@@ -51,19 +48,20 @@ void mr_record_identity(const struct mr_session_record *record, struct mr_auth_i
 
 void mr_record_drop_will(struct mr_session_record *record) {
     if (record->will != NULL) {
-        mr_message_unref(record->will);
+        mr_message_unref(record->will->message);
+        free(record->will);
         record->will = NULL;
     }
-    record->will_at_ms = 0;
 }
 
 void mr_record_send_will(struct mr_protocol *protocol, struct mr_session_record *record) {
-    struct mr_message *will = record->will;
-    record->will = NULL;
-    record->will_at_ms = 0;
-    if (will == NULL) {
+    if (record->will == NULL) {
         return;
     }
+    struct mr_message *will = record->will->message;
+    uint32_t expiry_s = record->will->expiry_s;
+    free(record->will);
+    record->will = NULL;
     struct mr_auth_policy *policy = protocol->policies->policies[record->security_index];
     struct mr_auth_identity identity;
     mr_record_identity(record, &identity);
@@ -72,9 +70,9 @@ void mr_record_send_will(struct mr_protocol *protocol, struct mr_session_record 
         mr_message_unref(will);
         return;
     }
-    if (record->will_expiry_s != 0) {
+    if (expiry_s != 0) {
         // Nobody else has seen the message yet.
-        will->expires_ms = mr_loop_now_ms(protocol->loop) + record->will_expiry_s * MS_PER_S;
+        will->expires_ms = mr_loop_now_ms(protocol->loop) + expiry_s * MS_PER_S;
     }
     struct mr_buf *source_buf;
     struct mr_slice source = mr_record_source(protocol, record, &source_buf);
@@ -88,10 +86,18 @@ void mr_record_send_will(struct mr_protocol *protocol, struct mr_session_record 
 
 // ------------------------------------------------------------------ life of a session
 
+void mr_record_present(struct mr_protocol *protocol, struct mr_session_record *record) {
+    if (record->absence != NULL) {
+        mr_timer_stop(protocol->loop, &record->absence->timer);
+        free(record->absence);
+        record->absence = NULL;
+    }
+}
+
 void mr_record_end(struct mr_protocol *protocol, struct mr_session_record *record) {
     MR_ASSERT(record->client == NULL);
     struct mr_router *router = protocol->router;
-    mr_timer_stop(protocol->loop, &record->timer);
+    mr_record_present(protocol, record);
     // The end of the session ends the delay, too [MQTT-3.1.3-9].
     mr_record_send_will(protocol, record);
     mr_replay_cancel_all(record);
@@ -104,56 +110,63 @@ void mr_record_end(struct mr_protocol *protocol, struct mr_session_record *recor
 }
 
 static void start_timer(struct mr_protocol *protocol, struct mr_session_record *record) {
-    uint64_t at = record->expires_at_ms;
-    if (record->will_at_ms != 0 && (at == 0 || record->will_at_ms < at)) {
-        at = record->will_at_ms;
+    uint64_t at = record->absence->expires_at_ms;
+    uint64_t will_at = record->will != NULL ? record->will->at_ms : 0;
+    if (will_at != 0 && (at == 0 || will_at < at)) {
+        at = will_at;
     }
     if (at != 0) {
         uint64_t now = mr_loop_now_ms(protocol->loop);
-        mr_timer_start(protocol->loop, &record->timer, at > now ? at - now : 0);
+        mr_timer_start(protocol->loop, &record->absence->timer, at > now ? at - now : 0);
     }
 }
 
 static void on_timer(struct mr_timer *timer) {
-    struct mr_session_record *record =
-        MR_CONTAINER_OF(timer, struct mr_session_record, timer);
+    struct mr_absence *absence = MR_CONTAINER_OF(timer, struct mr_absence, timer);
+    struct mr_session_record *record = absence->record;
     struct mr_protocol *protocol = protocol_of(record);
     mr_router_begin(protocol->router);
     uint64_t now = mr_loop_now_ms(protocol->loop);
-    if (record->expires_at_ms != 0 && now >= record->expires_at_ms) {
+    if (absence->expires_at_ms != 0 && now >= absence->expires_at_ms) {
         mr_count(&protocol->router->counters.clients_expired);
         mr_count_sub(&protocol->router->counters.clients_disconnected, 1);
         mr_record_end(protocol, record);
         return;
     }
-    if (record->will_at_ms != 0 && now >= record->will_at_ms) {
+    if (record->will != NULL && record->will->at_ms != 0 && now >= record->will->at_ms) {
         mr_record_send_will(protocol, record);
     }
     start_timer(protocol, record);
 }
 
+// How long the session shall outlive its connection.
+static uint64_t expiry_of(const struct mr_protocol *protocol,
+                          const struct mr_session_record *record) {
+    uint64_t max_s = protocol->config->persistent_client_expiration_s;
+    return max_s != 0 && record->expiry_s > max_s ? max_s : record->expiry_s;
+}
+
 void mr_record_disconnected(struct mr_protocol *protocol, struct mr_session_record *record,
                             bool send_will) {
     uint64_t now = mr_loop_now_ms(protocol->loop);
-    uint64_t expiry_s = record->expiry_s;
-    uint64_t expiry_max_s = protocol->config->persistent_client_expiration_s;
-    if (expiry_max_s != 0 && expiry_s > expiry_max_s) {
-        expiry_s = expiry_max_s;
-    }
+    uint64_t expiry_s = expiry_of(protocol, record);
     if (!send_will) {
         mr_record_drop_will(record);
     }
-    if (expiry_s == 0) {
+    struct mr_absence *absence = expiry_s > 0 ? calloc(1, sizeof(*absence)) : NULL;
+    if (absence == NULL) {
         mr_record_end(protocol, record);
         return;
     }
     mr_count(&protocol->router->counters.clients_disconnected);
-    record->expires_at_ms = expiry_s >= UINT32_MAX ? 0 : now + expiry_s * MS_PER_S;
+    mr_timer_init(&absence->timer, on_timer);
+    absence->record = record;
+    absence->expires_at_ms = expiry_s >= UINT32_MAX ? 0 : now + expiry_s * MS_PER_S;
+    record->absence = absence;
     if (record->will != NULL) {
-        if (record->will_delay_s == 0) {
+        record->will->at_ms = now + record->will->delay_s * MS_PER_S;
+        if (record->will->delay_s == 0) {
             mr_record_send_will(protocol, record);
-        } else {
-            record->will_at_ms = now + record->will_delay_s * MS_PER_S;
         }
     }
     start_timer(protocol, record);
