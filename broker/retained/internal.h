@@ -15,7 +15,7 @@ extern "C" {
 // Returns borrowed until the store is freed: what counts, and limits, its allocations.
 struct mr_retained_memory *mr_retained_memory_of(struct mr_retained *store);
 // Returns borrowed until the store is freed.
-const struct mr_retained_tree *mr_retained_tree_of(struct mr_retained *store);
+struct mr_retained_tree *mr_retained_tree_of(struct mr_retained *store);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -48,7 +48,7 @@ struct mr_retained_memory *mr_retained_memory_of(struct mr_retained *store) {
     return &store->memory;
 }
 
-const struct mr_retained_tree *mr_retained_tree_of(struct mr_retained *store) {
+struct mr_retained_tree *mr_retained_tree_of(struct mr_retained *store) {
     return &store->tree;
 }
 
