@@ -40,7 +40,7 @@
 
 struct mr_buf_pool {
     struct mr_buf *free[CLASS_COUNT];
-    // Was the class served from its free list since the eviction hand last came by?
+    // Was a buffer of the class asked for since the eviction hand last came by?
     bool used_lately[CLASS_COUNT];
     uint32_t evict_hand;
     struct mr_buf_pool_options options;
@@ -130,7 +130,6 @@ static struct mr_buf *cache_pop(struct mr_buf_pool *pool, uint32_t size_class) {
     struct mr_buf *buf = pool->free[size_class];
     if (buf != NULL) {
         pool->free[size_class] = buf->next;
-        pool->used_lately[size_class] = true;
         pool->stats.cached_bytes -= buf->capacity;
         pool->stats.reused_count++;
         ASAN_UNPOISON_MEMORY_REGION(buf->data, buf->capacity);
@@ -239,6 +238,7 @@ static struct mr_buf *obtain(struct mr_buf_pool *pool, uint32_t capacity, uint32
     if (MR_UNLIKELY(size_class == CLASS_LARGE)) {
         return block_new(pool, capacity, size_class);
     }
+    pool->used_lately[size_class] = true;
     struct mr_buf *buf = cache_pop(pool, size_class);
     if (MR_UNLIKELY(buf == NULL)) {
         mr_buf_pool_collect(pool);

@@ -86,7 +86,9 @@ static inline struct mr_buf *mr_buf_ref(struct mr_buf *buf) {
     if (MR_LIKELY(buf->pool == mr_buf_pool_current)) {
         // The owner may come back to a buffer that only others hold at the moment.
         if (MR_UNLIKELY(buf->local_refs++ == 0)) {
-            __atomic_fetch_add(&buf->shared_refs, 1, __ATOMIC_RELAXED);
+            uint32_t others = __atomic_fetch_add(&buf->shared_refs, 1, __ATOMIC_RELAXED);
+            MR_DEBUG_ASSERT(others > 0);
+            (void)others;
         }
     } else {
         uint32_t before = __atomic_fetch_add(&buf->shared_refs, 1, __ATOMIC_RELAXED);

@@ -11,28 +11,33 @@ struct segment {
     bool is_moving;  // While compacting: this one will be copied out.
 };
 
-// Segments, oldest first, in the memory of `buf`. All of its fields from `chunk` on are
-// valid only in the last block of a chain; they move on with each new block, so that a
-// chain that holds nothing needs no room for them.
-struct mr_chain_block {
-    struct mr_chain_block *next;
-    struct mr_buf *buf;
-    uint32_t first;  // Index of the oldest segment.
-    uint32_t end;    // Index behind the youngest.
-    uint32_t max;
-    // Where small pieces go: bytes from `chunk_used` on are free. It has a reference of
-    // its own beside those of the segments in it. May be NULL.
-    uint32_t chunk_used;
+// Where small pieces go, one behind the other.
+struct gather {
+    // Has a reference of its own beside those of the segments in it. May be NULL.
     struct mr_buf *chunk;
     // The last run of pieces that mr_chain_append_ref() copied: where its source ended
     // and how long it was. Only compared, never read through.
     const uint8_t *run_end;
-    size_t run_len;
+    uint32_t run_len;
+    uint32_t chunk_used;  // Bytes of the chunk from here on are free.
+};
+
+// Segments, oldest first, in the memory of `buf`. All but the last block are full.
+struct mr_chain_block {
+    struct mr_chain_block *next;
+    struct mr_buf *buf;
+    // Of the chain, but here so that an empty one needs no room for it. Only that of the
+    // last block counts; it moves on with each new one.
+    struct gather gather;
+    uint32_t first;  // Index of the oldest segment.
+    uint32_t end;    // Index behind the youngest.
+    uint32_t max;
     struct segment segments[];
 };
 
 // Both start small, because most connections have little pending at most times, and
-// double while the chain isn't empty.
+// double while the chain isn't empty. A chunk is also no larger than what is pending, so
+// that a chain that is never empty, but never long, doesn't come to hold the largest.
 #define BLOCK_BYTES_MIN 160u
 #define BLOCK_BYTES_MAX 1024u
 #define CHUNK_BYTES_MIN 256u
@@ -63,11 +68,8 @@ static bool block_append(struct mr_chain *chain, struct mr_buf_pool *pool) {
     if (tail == NULL) {
         chain->head = block;
     } else {
-        block->chunk = tail->chunk;
-        block->chunk_used = tail->chunk_used;
-        block->run_end = tail->run_end;
-        block->run_len = tail->run_len;
-        tail->chunk = NULL;
+        block->gather = tail->gather;
+        tail->gather = (struct gather){0};
         tail->next = block;
     }
     chain->tail = block;
@@ -107,14 +109,17 @@ static bool segment_ends_at(const struct segment *segment, const struct mr_buf *
 
 static size_t chunk_room(const struct mr_chain *chain) {
     const struct mr_chain_block *tail = chain->tail;
-    return tail == NULL || tail->chunk == NULL ? 0 : tail->chunk->capacity - tail->chunk_used;
+    return tail == NULL || tail->gather.chunk == NULL
+               ? 0
+               : tail->gather.chunk->capacity - tail->gather.chunk_used;
 }
 
 // Is the youngest segment one that new bytes in the chunk would lengthen?
 static bool chunk_is_last(const struct mr_chain *chain) {
     const struct mr_chain_block *tail = chain->tail;
-    return tail != NULL && tail->chunk != NULL &&
-           segment_ends_at(segment_last(chain), tail->chunk, tail->chunk->data + tail->chunk_used);
+    return tail != NULL && tail->gather.chunk != NULL &&
+           segment_ends_at(segment_last(chain), tail->gather.chunk,
+                           tail->gather.chunk->data + tail->gather.chunk_used);
 }
 
 // Appends the next `len` bytes of the chunk. There must be room, and either the last
@@ -124,30 +129,32 @@ static void chunk_extend(struct mr_chain *chain, size_t len) {
     if (chunk_is_last(chain)) {
         segment_lengthen(chain, segment_last(chain), len);
     } else {
-        segment_push(chain, mr_buf_ref(tail->chunk), tail->chunk->data + tail->chunk_used,
-                     (uint32_t)len, true);
+        segment_push(chain, mr_buf_ref(tail->gather.chunk),
+                     tail->gather.chunk->data + tail->gather.chunk_used, (uint32_t)len, true);
     }
-    tail->chunk_used += (uint32_t)len;
+    tail->gather.chunk_used += (uint32_t)len;
 }
 
 // Returns owned a chunk to follow the present one, with room for at least `bytes`.
 static struct mr_buf *chunk_new(const struct mr_chain *chain, struct mr_buf_pool *pool,
                                 size_t bytes) {
     const struct mr_chain_block *tail = chain->tail;
-    uint32_t size = tail == NULL || tail->chunk == NULL
-                        ? CHUNK_BYTES_MIN
-                        : grown(tail->chunk->capacity, CHUNK_BYTES_MAX);
+    size_t size = CHUNK_BYTES_MIN;
+    if (tail != NULL && tail->gather.chunk != NULL && chain->bytes > CHUNK_BYTES_MIN) {
+        size = grown(tail->gather.chunk->capacity, CHUNK_BYTES_MAX);
+        size = chain->bytes < size ? (size_t)chain->bytes : size;
+    }
     return mr_buf_new(pool, bytes > size ? bytes : size);
 }
 
 // Takes the caller's reference to `chunk`.
 static void chunk_replace(struct mr_chain *chain, struct mr_buf *chunk) {
     struct mr_chain_block *tail = chain->tail;
-    if (tail->chunk != NULL) {
-        mr_buf_unref(tail->chunk);
+    if (tail->gather.chunk != NULL) {
+        mr_buf_unref(tail->gather.chunk);
     }
-    tail->chunk = chunk;
-    tail->chunk_used = 0;
+    tail->gather.chunk = chunk;
+    tail->gather.chunk_used = 0;
 }
 
 // Starts a new chunk, with a segment prepared, so that chunk_extend() works for `len`
@@ -199,7 +206,8 @@ enum mr_err mr_chain_append_copy(struct mr_chain *chain, struct mr_buf_pool *poo
         }
     }
     struct mr_chain_block *tail = chain->tail;
-    memcpy(tail->chunk->data + tail->chunk_used, slice.data + head_len, slice.len - head_len);
+    memcpy(tail->gather.chunk->data + tail->gather.chunk_used, slice.data + head_len,
+           slice.len - head_len);
     chunk_extend(chain, slice.len - head_len);
     return MR_OK;
 }
@@ -231,15 +239,15 @@ enum mr_err mr_chain_append_ref(struct mr_chain *chain, struct mr_buf_pool *pool
         segment_lengthen(chain, last, slice.len);
         return MR_OK;
     }
-    size_t run_len = slice.len;
-    if (chain->tail != NULL && chain->tail->run_end == slice.data) {
-        run_len += chain->tail->run_len;
+    uint64_t run_len = slice.len;
+    if (chain->tail != NULL && chain->tail->gather.run_end == slice.data) {
+        run_len += chain->tail->gather.run_len;
     }
     // If there is no memory for the copy, there may still be a free segment.
     if (run_len <= MR_CHAIN_COPY_BYTES && copy_is_cheaper(chain, buf) &&
         mr_chain_append_copy(chain, pool, slice) == MR_OK) {
-        chain->tail->run_end = slice.data + slice.len;
-        chain->tail->run_len = run_len;
+        chain->tail->gather.run_end = slice.data + slice.len;
+        chain->tail->gather.run_len = (uint32_t)run_len;
         return MR_OK;
     }
     if (MR_UNLIKELY(!segment_prepare(chain, pool))) {
@@ -254,7 +262,7 @@ uint8_t *mr_chain_reserve(struct mr_chain *chain, struct mr_buf_pool *pool, size
     if (MR_UNLIKELY(!chunk_prepare(chain, pool, bytes > 0 ? bytes : 1))) {
         return NULL;
     }
-    return chain->tail->chunk->data + chain->tail->chunk_used;
+    return chain->tail->gather.chunk->data + chain->tail->gather.chunk_used;
 }
 
 void mr_chain_commit(struct mr_chain *chain, size_t bytes_used) {
@@ -315,8 +323,8 @@ void mr_chain_clear(struct mr_chain *chain) {
         for (uint32_t i = block->first; i < block->end; i++) {
             mr_buf_unref(block->segments[i].buf);
         }
-        if (block->chunk != NULL) {
-            mr_buf_unref(block->chunk);
+        if (block->gather.chunk != NULL) {
+            mr_buf_unref(block->gather.chunk);
         }
         mr_buf_unref(block->buf);
         block = next;
@@ -395,7 +403,7 @@ static void compact_move(struct mr_chain *chain, struct mr_buf_pool *pool) {
             if (!segment->is_moving) {
                 continue;
             }
-            if (room < segment->len) {
+            if (target == NULL || room < segment->len) {
                 if (target != NULL) {
                     mr_buf_unref(target);
                 }
@@ -414,35 +422,53 @@ static void compact_move(struct mr_chain *chain, struct mr_buf_pool *pool) {
     }
 }
 
-// Makes one of neighbours that were copied one behind the other.
-static void block_merge(struct mr_chain_block *block) {
-    if (block->first == block->end) {
-        return;
-    }
-    struct segment *last = &block->segments[block->first];
-    for (uint32_t i = block->first + 1; i < block->end; i++) {
-        struct segment *segment = &block->segments[i];
-        if (segment_ends_at(last, segment->buf, segment->data)) {
-            last->len += segment->len;
-            mr_buf_unref(segment->buf);
-        } else {
-            *++last = *segment;
+// Makes one of neighbours that were copied one behind the other, moves the segments
+// together and releases the blocks that aren't needed any more.
+static void compact_blocks(struct mr_chain *chain) {
+    // What is written never overtakes what is read, because blocks were full.
+    struct mr_chain_block *to_block = chain->head;
+    uint32_t to = to_block->first;
+    struct segment *last = NULL;
+    for (struct mr_chain_block *block = chain->head; block != NULL; block = block->next) {
+        for (uint32_t i = block->first; i < block->end; i++) {
+            struct segment segment = block->segments[i];
+            if (segment_ends_at(last, segment.buf, segment.data)) {
+                last->len += segment.len;
+                mr_buf_unref(segment.buf);
+                continue;
+            }
+            if (to == to_block->max) {
+                to_block = to_block->next;
+                to = 0;
+            }
+            last = &to_block->segments[to++];
+            *last = segment;
         }
     }
-    block->end = (uint32_t)(last - block->segments) + 1;
+    to_block->end = to;
+    if (to_block != chain->tail) {
+        to_block->gather = chain->tail->gather;
+        chain->tail->gather = (struct gather){0};
+    }
+    chain->tail = to_block;
+    struct mr_chain_block *block = to_block->next;
+    to_block->next = NULL;
+    while (block != NULL) {
+        struct mr_chain_block *next = block->next;
+        mr_buf_unref(block->buf);
+        block = next;
+    }
 }
 
 void mr_chain_compact(struct mr_chain *chain, struct mr_buf_pool *pool, uint64_t bytes_in_flight) {
     if (compact_mark(chain, bytes_in_flight)) {
         compact_move(chain, pool);
-        for (struct mr_chain_block *block = chain->head; block != NULL; block = block->next) {
-            block_merge(block);
-        }
+        compact_blocks(chain);
     }
     // Where no bytes are pending any more, free room behind them would pin as much.
     struct mr_chain_block *tail = chain->tail;
-    if (tail != NULL && tail->chunk != NULL && mr_buf_is_unique(tail->chunk)) {
-        mr_buf_unref(tail->chunk);
-        tail->chunk = NULL;
+    if (tail != NULL && tail->gather.chunk != NULL && mr_buf_is_unique(tail->gather.chunk)) {
+        mr_buf_unref(tail->gather.chunk);
+        tail->gather.chunk = NULL;
     }
 }

@@ -7,6 +7,9 @@
 // Two lines of 64 bytes: common processors fetch lines in pairs.
 #define CACHE_LINE_BYTES 128
 
+// More than anybody means, and less than an address space of 32 bits.
+#define ENTRIES_BYTES_MAX (1u << 30)
+
 // Positions count entries since the beginning and wrap around at 2^32; an entry's
 // place is its position modulo the entry count. Each side has a line of its own for
 // what only it uses, and each position that the other side reads is alone on its line.
@@ -39,7 +42,7 @@ enum mr_err mr_ring_new(struct mr_ring **out, uint32_t entry_count, uint32_t ent
     }
     uint64_t bytes = (uint64_t)entry_count * entry_bytes;
     bytes = (bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
-    if (bytes > SIZE_MAX / 2) {
+    if (bytes > ENTRIES_BYTES_MAX) {
         return MR_ERR_NOMEM;
     }
     struct mr_ring *ring = aligned_alloc(CACHE_LINE_BYTES, sizeof(*ring) + (size_t)bytes);
