@@ -207,10 +207,20 @@ class Broker:
         self.process.send_signal(number)
 
     def reload(self):
-        """SIGHUP, and a round trip by which the broker has seen it."""
+        """SIGHUP, after which the files were read again, or refused."""
+        before = len(self.log(1 << 24))
         self.send_signal(signal.SIGHUP)
-        time.sleep(0.3)
+        found = self.wait_for_log("(?i)reload.*", before).group(0)
+        time.sleep(0.2)  # Each worker takes the new rights in its own turn.
         self.check_alive()
+        return found
+
+    @classmethod
+    def is_sanitized(cls):
+        """Sanitizers keep freed memory back and have threads of their own."""
+        with open(cls.binary_path(), "rb") as binary:
+            data = binary.read()
+        return b"__asan_init" in data or b"__tsan_init" in data
 
     def log(self, tail=20000):
         try:
