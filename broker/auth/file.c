@@ -13,10 +13,12 @@ enum mr_err mr_auth_refuse(struct mr_auth_file *file, const char *format, ...) {
     (void)vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
     mr_auth_quote(mr_slice_str(file->path == NULL ? "" : file->path), path);
-    if (asprintf(&file->message, "%s:%u: %s", path, file->line, what) < 0) {
-        file->message = NULL;
+    size_t size = sizeof(path) + sizeof(what) + 16;
+    file->message = malloc(size);
+    if (file->message == NULL) {
         return MR_ERR_NOMEM;
     }
+    (void)snprintf(file->message, size, "%s:%u: %s", path, file->line, what);
     return MR_ERR_INVALID;
 }
 

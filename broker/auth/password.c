@@ -250,6 +250,11 @@ bool mr_password_list_check(const struct mr_password_list *list, struct mr_slice
     if (list->count == 0 || password.data == NULL || password.len > PASSWORD_BYTES_MAX) {
         return false;
     }
+    // mosquitto_passwd can't store one with a NUL. Without this, "secret" would be "secret\0",
+    // too: HMAC fills short keys up with zeros.
+    if (password.len > 0 && memchr(password.data, '\0', password.len) != NULL) {
+        return false;
+    }
     uint32_t index = mr_name_table_find(&list->table, user_name);
     bool known = index != MR_NAME_NONE;
     if (!known) {

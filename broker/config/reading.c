@@ -204,10 +204,12 @@ static enum mr_err refuse_name(struct mr_reading *reading, struct mr_slice name)
     char quoted[MR_CONFIG_QUOTE_BYTES];
     mr_config_quote(name, quoted);
     struct mr_word_nearest nearest = {0};
-    for (size_t i = 0; i < mr_directive_count; i++) {
+    // A message that isn't kept needs no advice.
+    bool full = reading->messages->count >= MR_CONFIG_MESSAGES_MAX;
+    for (size_t i = 0; i < mr_directive_count && !full; i++) {
         mr_word_consider(&nearest, name, mr_directives[i].name);
     }
-    for (size_t i = 0; i < mr_unsupported_count; i++) {
+    for (size_t i = 0; i < mr_unsupported_count && !full; i++) {
         mr_word_consider(&nearest, name, mr_unsupported[i].name);
     }
     if (nearest.word == NULL) {
