@@ -19,16 +19,16 @@ extern "C" {
 #endif
 
 struct mr_message {
-    struct mr_buf *buf;       // What the message lives in.
-    uint64_t expires_ms;      // On the loop's monotonic clock; 0: never [MQTT-3.3.2-5].
+    struct mr_buf *buf;           // What the message lives in.
+    uint64_t expires_ms;          // On the loop's monotonic clock; 0: never [MQTT-3.3.2-5].
     uint64_t properties_present;  // MR_PROPERTY_BIT of those in properties_raw.
-    uint32_t publisher;       // Subscriber handle of the session it came from; 0: none.
+    uint32_t publisher;           // Subscriber handle of the session it came from; 0: none.
     uint32_t topic_len;
     uint32_t properties_len;
     uint32_t payload_len;
-    uint8_t qos;              // As published.
-    bool retain;              // As published.
-    uint8_t bytes[];          // Topic name, forwardable properties, payload.
+    uint8_t qos;      // As published.
+    bool retain;      // As published.
+    uint8_t bytes[];  // Topic name, forwardable properties, payload.
 };
 
 // Makes a message from a PUBLISH whose topic is complete (no alias left). Properties that

@@ -204,8 +204,8 @@ TEST_F(Message, TellsHowLongItIsStillValid) {
     struct {
         uint64_t now_ms;
         uint32_t left_s;
-    } cases[] = {{40000, 60}, {40001, 60}, {41000, 59}, {98999, 2},
-                 {99000, 1},  {99999, 1},  {100000, 1}, {200000, 1}};
+    } cases[] = {{40000, 60}, {39998, 60}, {40001, 60}, {40501, 59}, {41000, 59}, {98499, 2},
+                 {98999, 1},  {99000, 1},  {99999, 1},  {100000, 1}, {200000, 1}};
     for (const auto &c : cases) {
         mr_publish out = {};
         mr_message_to_publish(message, c.now_ms, 1, false, &out);
