@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "codec/codec.h"
-#include "codec/testing.h"
+#include "codec/testing.hh"
 
 namespace mr_testing {
 namespace {

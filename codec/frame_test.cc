@@ -4,7 +4,7 @@
 #include <string>
 
 #include "codec/codec.h"
-#include "codec/testing.h"
+#include "codec/testing.hh"
 
 namespace mr_testing {
 namespace {

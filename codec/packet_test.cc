@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "codec/codec.h"
-#include "codec/testing.h"
+#include "codec/testing.hh"
 
 namespace mr_testing {
 namespace {
@@ -266,6 +266,59 @@ TEST(Packet, WithAnyByteChangedIsRefusedOrConsistent) {
             }
         }
     }
+}
+
+// For the log: where in the body the fault is.
+TEST(Packet, IsRefusedWithTheOffsetOfTheFault) {
+    const struct {
+        Kind kind;
+        Bytes body;
+        uint32_t offset;
+    } cases[] = {
+        {{MR_MQTT_311, MR_CONNECT}, String("MQTT") + Hex("07 02 0000 0000"), 6},
+        {{MR_MQTT_311, MR_CONNECT}, String("MQTT") + Hex("04 03 0000 0000"), 7},
+        {{MR_MQTT_311, MR_CONNECT}, String("MQTT") + Hex("04 02 0000 0001 ff"), 12},
+        {{MR_MQTT_311, MR_CONNECT}, String("MQTT") + Hex("04 02 0000 0001 61 62"), 13},
+        {{MR_MQTT_311, MR_CONNACK}, Hex("00 06"), 1},
+        {{MR_MQTT_50, MR_CONNACK}, Hex("00 00 03 21 0000"), 3},
+        {{MR_MQTT_50, MR_PUBLISH}, Hex("0001 2b 00"), 2},
+        {{MR_MQTT_50, MR_PUBLISH}, Hex("0001 61 04 01 00 01 01"), 6},
+        {{MR_MQTT_50, MR_PUBLISH}, Hex("0001 61 02 ff 00"), 4},
+        {{MR_MQTT_50, MR_PUBLISH}, Hex("0001 61 05 01 00"), 3},
+        {{MR_MQTT_50, MR_PUBLISH}, Hex("0001 61 8000"), 3},
+        {{MR_MQTT_50, MR_PUBACK}, Hex("0001 04"), 2},
+        {{MR_MQTT_311, MR_PUBACK}, Hex("0001 00"), 2},
+        {{MR_MQTT_311, MR_SUBSCRIBE}, Hex("0001 0001 61 03"), 5},
+        {{MR_MQTT_50, MR_SUBSCRIBE}, Hex("0001 00 0001 61 40"), 6},
+        {{MR_MQTT_50, MR_SUBSCRIBE}, Hex("0001 00 0001 61 00 0000 00"), 9},
+        {{MR_MQTT_311, MR_UNSUBSCRIBE}, Hex("0001 0001 61 0000"), 7},
+        {{MR_MQTT_50, MR_SUBACK}, Hex("0001 00 00 01 03"), 5},
+        {{MR_MQTT_311, MR_SUBACK}, Hex("0001 00 01 03"), 4},
+        {{MR_MQTT_50, MR_DISCONNECT}, Hex("00 07 11 00000000 26"), 1},
+        {{MR_MQTT_50, MR_DISCONNECT}, Hex("00 05 11 00000000 26"), 7},
+    };
+    for (const auto &one : cases) {
+        Outcome outcome = Decode(one.kind, one.body);
+        ASSERT_EQ(MR_DECODE_BAD, outcome.status) << one.kind << ' ' << Show(one.body);
+        EXPECT_EQ(one.offset, outcome.error.offset)
+            << one.kind << ' ' << Show(one.body) << outcome.error.what;
+    }
+}
+
+// Section 1.5.5: a packet may be no longer, however much room there is.
+TEST(Packet, IsNotEncodedAboveTheLimitOfTheProtocol) {
+    uint8_t out[1];
+    struct mr_subscribe subscribe = {};
+    subscribe.entries = mr_slice_of(out, MR_REMAINING_LENGTH_MAX - size_t{1});
+    EXPECT_EQ(0u, mr_subscribe_encode(MR_MQTT_311, &subscribe, out, SIZE_MAX));
+    subscribe.entries.len = SIZE_MAX;
+    EXPECT_EQ(0u, mr_subscribe_encode(MR_MQTT_50, &subscribe, out, SIZE_MAX));
+    struct mr_unsubscribe unsubscribe = {};
+    unsubscribe.entries = mr_slice_of(out, MR_REMAINING_LENGTH_MAX - size_t{1});
+    EXPECT_EQ(0u, mr_unsubscribe_encode(MR_MQTT_311, &unsubscribe, out, SIZE_MAX));
+    struct mr_suback suback = {};
+    suback.codes = mr_slice_of(out, MR_REMAINING_LENGTH_MAX - size_t{1});
+    EXPECT_EQ(0u, mr_suback_encode(MR_MQTT_311, MR_SUBACK, &suback, out, SIZE_MAX));
 }
 
 // Properties may come in any order, and go out in ours.

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "codec/codec.h"
-#include "codec/testing.h"
+#include "codec/testing.hh"
 
 namespace mr_testing {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "codec/codec.h"
-#include "codec/testing.h"
+#include "codec/testing.hh"
 
 namespace mr_testing {
 namespace {
@@ -280,6 +280,10 @@ TEST(PublishEncoding, RefusesWhatTheProtocolCannotHold) {
     packet.payload.len = 0;
     packet.properties_raw = mr_slice_of(out.data(), MR_REMAINING_LENGTH_MAX + size_t{1});
     EXPECT_EQ(0u, mr_publish_encode_head(MR_MQTT_50, &packet, nullptr, 0, out.data(), out.size()));
+    packet.properties_raw.len = MR_REMAINING_LENGTH_MAX - 2;
+    packet.topic_alias = 1;
+    EXPECT_EQ(0u, mr_publish_encode_head(MR_MQTT_50, &packet, nullptr, 0, out.data(), out.size()));
+    packet.topic_alias = 0;
     packet.properties_raw = mr_slice_of(nullptr, 0);
     for (uint32_t id : {0u, 268435456u, UINT32_MAX}) {
         EXPECT_EQ(0u, mr_publish_encode_head(MR_MQTT_50, &packet, &id, 1, out.data(), out.size()));

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "codec/codec.h"
-#include "codec/testing.h"
+#include "codec/testing.hh"
 
 namespace mr_testing {
 namespace {
@@ -141,6 +141,9 @@ TEST(SubscribeEntry, IsEncodedForEachVersion) {
                                             large.data(), large.size()));
     EXPECT_EQ(0u, mr_subscribe_encode_entry(MR_MQTT_50, mr_slice_str(text.c_str()), &options,
                                             large.data(), SIZE_MAX));
+    text.pop_back();
+    EXPECT_EQ(65538u, mr_subscribe_encode_entry(MR_MQTT_50, mr_slice_str(text.c_str()), &options,
+                                                large.data(), large.size()));
 }
 
 TEST(SubscribeWalk, StopsAtWhatIsNoEntry) {

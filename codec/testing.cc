@@ -1,4 +1,4 @@
-#include "codec/testing.h"
+#include "codec/testing.hh"
 
 #include <gtest/gtest.h>
 

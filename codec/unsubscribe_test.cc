@@ -3,7 +3,7 @@
 #include <string>
 
 #include "codec/codec.h"
-#include "codec/testing.h"
+#include "codec/testing.hh"
 
 namespace mr_testing {
 namespace {
@@ -72,6 +72,9 @@ TEST(UnsubscribeEntry, IsAStringThatFits) {
     std::string text(65536, 'x');
     Bytes large(70000);
     EXPECT_EQ(0u,
+              mr_unsubscribe_encode_entry(mr_slice_str(text.c_str()), large.data(), large.size()));
+    text.pop_back();
+    EXPECT_EQ(65537u,
               mr_unsubscribe_encode_entry(mr_slice_str(text.c_str()), large.data(), large.size()));
 }
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "codec/testing.h"
+#include "codec/testing.hh"
 
 namespace mr_testing {
 namespace {

@@ -1,7 +1,7 @@
 // What the tests of the packets share: bytes in hexadecimal, and one function that
 // decodes a packet of any kind, encodes it again and checks what holds for all kinds.
-#ifndef MILLRACE_CODEC_TESTING_H
-#define MILLRACE_CODEC_TESTING_H
+#ifndef MILLRACE_CODEC_TESTING_HH
+#define MILLRACE_CODEC_TESTING_HH
 
 #include <cstdint>
 #include <cstring>
@@ -83,4 +83,4 @@ std::mt19937_64 SeededRandom();
 
 }  // namespace mr_testing
 
-#endif  // MILLRACE_CODEC_TESTING_H
+#endif  // MILLRACE_CODEC_TESTING_HH
