@@ -20,6 +20,14 @@
 static_assert(MR_UNIX_PATH_BYTES == sizeof(((struct sockaddr_un *)0)->sun_path),
               "a path that fits the one fits the other");
 
+// The name of a socket of whatever family.
+union socket_name {
+    struct sockaddr any;
+    struct sockaddr_in ip4;
+    struct sockaddr_in6 ip6;
+    struct sockaddr_storage storage;
+};
+
 enum mr_err mr_socket_err(int os_error) {
     switch (os_error) {
         case 0:
@@ -122,15 +130,13 @@ static void sockets_close(struct mr_listener *listener) {
 }
 
 static uint16_t port_of(int fd) {
-    struct sockaddr_storage name = {0};
+    union socket_name name;
+    memset(&name, 0, sizeof name);
     socklen_t len = sizeof name;
-    if (getsockname(fd, (struct sockaddr *)&name, &len) != 0) {
+    if (getsockname(fd, &name.any, &len) != 0) {
         return 0;
     }
-    if (name.ss_family == AF_INET6) {
-        return ntohs(((struct sockaddr_in6 *)(void *)&name)->sin6_port);
-    }
-    return ntohs(((struct sockaddr_in *)(void *)&name)->sin_port);
+    return ntohs(name.any.sa_family == AF_INET6 ? name.ip6.sin6_port : name.ip4.sin_port);
 }
 
 static void port_set(struct sockaddr *name, uint16_t port) {
@@ -324,24 +330,23 @@ enum mr_socket_accept mr_socket_accept(intptr_t listening, intptr_t *out) {
 }
 
 void mr_socket_peer_text(intptr_t handle, char out[MR_PEER_TEXT_BYTES]) {
-    struct sockaddr_storage name = {0};
+    union socket_name name;
+    memset(&name, 0, sizeof name);
     socklen_t len = sizeof name;
     char text[INET6_ADDRSTRLEN];
     snprintf(out, MR_PEER_TEXT_BYTES, "unknown");
-    if (getpeername((int)handle, (struct sockaddr *)&name, &len) != 0) {
+    if (getpeername((int)handle, &name.any, &len) != 0) {
         return;
     }
-    if (name.ss_family == AF_UNIX) {
+    if (name.any.sa_family == AF_UNIX) {
         snprintf(out, MR_PEER_TEXT_BYTES, "unix");
-    } else if (name.ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&name;
-        if (inet_ntop(AF_INET, &in->sin_addr, text, sizeof text) != NULL) {
-            snprintf(out, MR_PEER_TEXT_BYTES, "%s:%u", text, (unsigned)ntohs(in->sin_port));
+    } else if (name.any.sa_family == AF_INET) {
+        if (inet_ntop(AF_INET, &name.ip4.sin_addr, text, sizeof text) != NULL) {
+            snprintf(out, MR_PEER_TEXT_BYTES, "%s:%u", text, (unsigned)ntohs(name.ip4.sin_port));
         }
-    } else if (name.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&name;
-        if (inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text) != NULL) {
-            snprintf(out, MR_PEER_TEXT_BYTES, "[%s]:%u", text, (unsigned)ntohs(in6->sin6_port));
+    } else if (name.any.sa_family == AF_INET6) {
+        if (inet_ntop(AF_INET6, &name.ip6.sin6_addr, text, sizeof text) != NULL) {
+            snprintf(out, MR_PEER_TEXT_BYTES, "[%s]:%u", text, (unsigned)ntohs(name.ip6.sin6_port));
         }
     }
 }

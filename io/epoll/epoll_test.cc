@@ -252,6 +252,20 @@ TEST_P(EpollTest, TwoLoopsMayListenOnOnePort) {
     EXPECT_EQ(MR_ERR_ADDRINUSE, Open(address));
 }
 
+TEST_P(EpollTest, AClaimFindsOutThatTheAddressIsTaken) {
+    mr_listen_address address = {};
+    address.host = "127.0.0.1";
+    address.reuse_port = true;
+    address.claim = true;
+    ASSERT_EQ(MR_OK, Open(address)) << os_error_;
+    address.port = mr_listener_port(listeners_[0]);
+    EXPECT_EQ(MR_ERR_ADDRINUSE, Open(address));
+    address.claim = false;
+    EXPECT_EQ(MR_OK, Open(address)) << os_error_;
+    SocketPeer peer(ConnectTo(Ip4(address.port)));
+    Attach();
+}
+
 TEST_P(EpollTest, AcceptedConnectionsHaveNoDelayIfAskedFor) {
     for (bool nodelay : {true, false}) {
         mr_listen_address address = {};
