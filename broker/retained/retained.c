@@ -388,6 +388,13 @@ struct sweep {
     bool stuck;  // No memory to remember the place.
 };
 
+// Under the lock.
+static void sweep_to_beginning(struct mr_retained *store) {
+    free(store->swept);
+    store->swept = NULL;
+    store->swept_len = 0;
+}
+
 // Takes the next entries. Under the lock.
 static void sweep_collect(struct mr_retained *store, struct sweep *sweep, uint32_t count_max) {
     struct mr_topic_bound bound =
@@ -405,9 +412,7 @@ static void sweep_collect(struct mr_retained *store, struct sweep *sweep, uint32
     }
     sweep->came_around = place.leaf == NULL;
     if (sweep->came_around) {
-        free(store->swept);
-        store->swept = NULL;
-        store->swept_len = 0;
+        sweep_to_beginning(store);
         return;
     }
     struct mr_slice topic = mr_message_topic(sweep->entries[sweep->count - 1].message);
@@ -471,4 +476,10 @@ bool mr_retained_sweep(struct mr_retained *store, uint64_t now_ms, uint32_t coun
         }
     }
     return sweep.came_around;
+}
+
+void mr_retained_sweep_rewind(struct mr_retained *store) {
+    lock(store);
+    sweep_to_beginning(store);
+    unlock(store);
 }

@@ -84,6 +84,9 @@ bool mr_retained_sweep(struct mr_retained *store, uint64_t now_ms, uint32_t coun
                        bool (*keep)(void *ctx, const struct mr_message *message,
                                     struct mr_slice source),
                        void *ctx);
+// Lets the next sweep begin at the beginning: before the first with another `keep`, so that its
+// coming around means that it has judged everything.
+void mr_retained_sweep_rewind(struct mr_retained *store);
 
 #ifdef __cplusplus
 }  // extern "C"

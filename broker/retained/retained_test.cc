@@ -378,6 +378,18 @@ TEST_F(Retained, SweepsWhatNeedNotBeKept) {
     EXPECT_EQ(0u, Stats().expired_count);
 }
 
+TEST_F(Retained, SweepsFromTheBeginningAfterRewinding) {
+    for (int i = 100; i < 200; i++) {
+        ASSERT_EQ(MR_OK, Set(std::to_string(i)));
+    }
+    EXPECT_FALSE(mr_retained_sweep(store_, 0, 60, nullptr, nullptr));
+    mr_retained_sweep_rewind(store_);
+    auto keep = [](void *, const mr_message *, mr_slice) { return false; };
+    while (!mr_retained_sweep(store_, 0, 30, keep, nullptr)) {
+    }
+    EXPECT_EQ(0u, Stats().message_count);
+}
+
 TEST_F(Retained, SparesWhatWasReplacedDuringTheSweep) {
     ASSERT_EQ(MR_OK, Set("a", "old"));
     struct Ctx {
