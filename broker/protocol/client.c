@@ -5,19 +5,6 @@
 
 #include "broker/limits.h"
 
-static void on_drain(struct mr_stream *stream);
-static void on_close(struct mr_stream *stream, enum mr_err why, int os_error);
-
-const struct mr_stream_handler mr_client_handler = {
-    .on_recv = mr_client_on_recv,
-    .on_drain = on_drain,
-    .on_close = on_close,
-    .on_detach = mr_client_on_detach,
-    // What waits in the session goes on when half of the smallest outbox has been sent.
-    .high_bytes = 32u << 10,
-    .low_bytes = 16u << 10,
-};
-
 const struct mr_listener_config *mr_client_listener(const struct mr_client *client) {
     return &client->protocol->config->listeners[client->listener];
 }
@@ -210,7 +197,7 @@ enum mr_handled mr_client_drop(struct mr_client *client) {
     return MR_HANDLED_CLOSE;
 }
 
-static void on_drain(struct mr_stream *stream) {
+void mr_client_on_drain(struct mr_stream *stream) {
     struct mr_client *client = MR_CONTAINER_OF(stream, struct mr_client, stream);
     mr_router_begin(client->protocol->router);
     if (client->record != NULL) {
@@ -219,7 +206,7 @@ static void on_drain(struct mr_stream *stream) {
     }
 }
 
-static void on_close(struct mr_stream *stream, enum mr_err why, int os_error) {
+void mr_client_on_close(struct mr_stream *stream, enum mr_err why, int os_error) {
     struct mr_client *client = MR_CONTAINER_OF(stream, struct mr_client, stream);
     struct mr_protocol *protocol = client->protocol;
     mr_router_begin(protocol->router);

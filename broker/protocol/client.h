@@ -111,7 +111,8 @@ struct mr_protocol {
     struct mr_client *work;
     uint32_t client_count;
     uint32_t worker;
-    uint64_t assigned_count;  // Client identifiers assigned.
+    struct mr_stream_handler handler;  // Of all connections.
+    uint64_t assigned_count;           // Client identifiers assigned.
     bool woken;
     bool uncongested;
     bool shutting_down;
@@ -159,7 +160,8 @@ void mr_client_leave_session(struct mr_client *client, bool send_will);
 // Frees the connection's parts and the struct, after the stream is gone.
 void mr_client_free(struct mr_client *client);
 struct mr_client *mr_client_new(struct mr_protocol *protocol, uint32_t listener);
-extern const struct mr_stream_handler mr_client_handler;
+void mr_client_on_drain(struct mr_stream *stream);
+void mr_client_on_close(struct mr_stream *stream, enum mr_err why, int os_error);
 
 // receive.c
 size_t mr_client_on_recv(struct mr_stream *stream, struct mr_buf *buf, struct mr_slice data,

@@ -88,7 +88,7 @@ void mr_protocol_take_connection(struct mr_protocol *protocol, struct mr_parcel 
         client->state = moving->checked ? MR_CLIENT_CHECKED : MR_CLIENT_NEW;
         if (mr_stream_attach(protocol->loop, &client->stream, moving->handle,
                              mr_slice_of(moving->bytes, moving->bytes_len),
-                             &mr_client_handler) == MR_OK) {
+                             &protocol->handler) == MR_OK) {
             if (!moving->checked) {
                 mr_count(&protocol->router->counters.sockets_opened);
             }

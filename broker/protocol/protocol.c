@@ -74,6 +74,20 @@ static void on_parcel(void *ctx, struct mr_parcel *parcel) {
 
 // ------------------------------------------------------------------ beginning and end
 
+// What waits in a session goes on when little of its connection's output is left: in time to keep
+// the socket busy, and before that nothing may wait (so the mark is below outbox_bytes).
+#define DRAIN_HIGH_BYTES_MAX (32u << 10)
+
+static void set_handler(struct mr_stream_handler *handler, uint64_t outbox_bytes) {
+    handler->on_recv = mr_client_on_recv;
+    handler->on_drain = mr_client_on_drain;
+    handler->on_close = mr_client_on_close;
+    handler->on_detach = mr_client_on_detach;
+    handler->high_bytes =
+        outbox_bytes / 2 < DRAIN_HIGH_BYTES_MAX ? outbox_bytes / 2 : DRAIN_HIGH_BYTES_MAX;
+    handler->low_bytes = handler->high_bytes / 2;
+}
+
 enum mr_err mr_protocol_new(struct mr_protocol **out, const struct mr_protocol_options *options) {
     struct mr_protocol *protocol = calloc(1, sizeof(*protocol));
     if (protocol == NULL) {
@@ -85,6 +99,7 @@ enum mr_err mr_protocol_new(struct mr_protocol **out, const struct mr_protocol_o
     protocol->worker = options->worker;
     protocol->listener_connections = options->listener_connections;
     protocol->hooks = options->hooks;
+    set_handler(&protocol->handler, protocol->config->outbox_bytes);
     struct mr_router_hooks hooks = {protocol,     may_receive,    on_link_failed,
                                     on_congested, on_uncongested, on_parcel};
     enum mr_err err =
@@ -147,7 +162,7 @@ void mr_protocol_accept(struct mr_protocol *protocol, uint32_t listener, intptr_
     }
     if (client != NULL) {
         if (mr_stream_attach(protocol->loop, &client->stream, handle, mr_slice_of(NULL, 0),
-                             &mr_client_handler) == MR_OK) {
+                             &protocol->handler) == MR_OK) {
             mr_count(&counters->sockets_opened);
             return;
         }
