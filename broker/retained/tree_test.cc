@@ -172,7 +172,7 @@ TEST_P(Tree, StandsRemovalOfAllButEveryHundredth) {
 // Branches that keep a single child, next to full ones: ranges come and go.
 TEST_P(Tree, StandsRangesThatComeAndGo) {
     std::mt19937_64 random(Seed());
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 100; round++) {
         int from = int(random() % 20000);
         int to = from + int(random() % 2000);
         bool insert = random() % 2 == 0;
@@ -202,9 +202,9 @@ TEST_P(Tree, DoesWhatAMapDoes) {
         }
         return text;
     };
-    for (int step = 0; step < 40000; step++) {
+    for (int step = 0; step < 20000; step++) {
         std::string text = topic();
-        if (topics.Below(10) < (step / 8000 % 2 == 0 ? 8u : 3u)) {
+        if (topics.Below(10) < (step / 5000 % 2 == 0 ? 8u : 3u)) {
             if (model_.count(text) == 0) {
                 Insert(text);
             }
