@@ -267,6 +267,9 @@ static void judge_name(struct verdict *verdict, const struct mr_acl_list *list,
                        uint32_t section_index, const struct mr_auth_identity *identity,
                        struct mr_slice topic, unsigned access) {
     const struct mr_acl_section *section = &list->sections[section_index];
+    if (section->count == 0) {
+        return;  // Of an empty file there are no rules to point at.
+    }
     judge_exact(verdict, list, section, topic, access);
     for (uint32_t i = section->exact_count; i < section->count && !verdict->denied; i++) {
         const struct mr_acl_rule *rule = &list->rules[section->first + i];

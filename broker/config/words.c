@@ -38,7 +38,11 @@ void mr_word_consider(struct mr_word_nearest *nearest, struct mr_slice word,
         return;
     }
     size_t longer = word.len > other.len ? word.len : other.len;
+    size_t shorter = word.len > other.len ? other.len : word.len;
     size_t allowed = longer < 3 ? 1 : longer / 3;
+    if (longer - shorter > allowed) {
+        return;  // So many have to be inserted in any case.
+    }
     size_t distance = mr_word_distance(word, other);
     if (distance <= allowed && (nearest->word == NULL || distance < nearest->distance)) {
         nearest->word = candidate;
