@@ -27,7 +27,7 @@ class Closed(Exception):
 class Client:
     """One connection. `address`: (host, port), or the path of a unix socket."""
 
-    def __init__(self, address, version=mqtt.V5):
+    def __init__(self, address, version=mqtt.V5, receive_buffer=None):
         self.version = version
         self.pending = collections.deque()
         self._input = bytearray()
@@ -39,7 +39,13 @@ class Client:
             self.socket.settimeout(ARRIVAL_S)
             self.socket.connect(address)
         else:
-            self.socket = socket.create_connection(address, ARRIVAL_S)
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            self.socket = socket.socket(family)
+            if receive_buffer:
+                # Before the connection is made: its window depends on it.
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            self.socket.settimeout(ARRIVAL_S)
+            self.socket.connect(address)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # ------------------------------------------------------------- connection

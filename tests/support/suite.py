@@ -67,7 +67,7 @@ class BrokerTest(unittest.TestCase):
     def own_broker(self, config="", **options):
         """A broker of this test alone; stopped, and looked after, at its end."""
         started = Broker(config, **options)
-        self.addCleanup(started.stop)
+        self.addCleanup(lambda: started.stop())  # Which a test may replace.
         return started
 
     # ------------------------------------------------------- unique to the test
