@@ -12,20 +12,27 @@
 #include "trie/memory.h"
 
 struct mr_trie_node {
+    // Readers never look here. In front, so that what they look at is together.
+    union {
+        uint32_t member_count;         // While it is linked.
+        struct mr_epoch_link retired;  // Afterwards.
+    } writer;
     struct mr_members members;
     // The next node of the same filter, with another share name or none.
     _Atomic(struct mr_trie_node *) sibling;
     _Atomic(uint32_t) cursor;  // Of the round of a shared filter.
     uint16_t filter_len;
     uint16_t share_len;  // 0: not shared.
-    // Readers never look here.
-    union {
-        uint32_t member_count;         // While it is linked.
-        struct mr_epoch_link retired;  // Afterwards.
-    } writer;
     bool is_wildcard;
     uint8_t text[];  // The filter, then the share name.
 };
+
+// Begins to load what a reader of the node will look at: it lies on two cache lines as
+// a rule, and each takes as long as the rest of a match.
+static inline void mr_node_prefetch(const struct mr_trie_node *node) {
+    __builtin_prefetch(&node->members);
+    __builtin_prefetch(&node->text[24]);
+}
 
 static inline struct mr_slice mr_node_filter(const struct mr_trie_node *node) {
     return mr_slice_of(node->text, node->filter_len);

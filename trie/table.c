@@ -3,7 +3,7 @@
 // A segment is replaced when this part of its slots is used; the new one is about
 // half full. Linear probing looks at 6 slots on average at 70 %, at 2.5 when new.
 #define USED_PERCENT_MAX 70u
-#define CAPACITY_MIN 8u
+#define CAPACITY_MIN 4u
 // A segment shrinks when fewer than one slot in so many has a value.
 #define SHRINK_RATIO 8u
 

@@ -66,6 +66,13 @@ static inline struct mr_table_cursor mr_table_seek(const struct mr_table *table,
     return cursor;
 }
 
+// Begins to load the slot that mr_table_next() will look at first.
+static inline void mr_table_prefetch(const struct mr_table_cursor *cursor) {
+    if (cursor->segment != NULL) {
+        __builtin_prefetch(&cursor->segment->slots[cursor->index]);
+    }
+}
+
 // Returns 0 when there are no more.
 static inline uintptr_t mr_table_next(struct mr_table_cursor *cursor) {
     while (cursor->left > 0) {

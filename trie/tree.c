@@ -465,6 +465,9 @@ static void walk_branch(struct walk *walk, const struct mr_branch *branch, uint3
     struct mr_table_cursor cursor =
         mr_table_seek(&walk->tree->edges, edge_key(branch, walk->levels[depth].hash));
     for (uintptr_t child; (child = mr_table_next(&cursor)) != 0;) {
+        if (!child_is_branch(child)) {
+            mr_node_prefetch(child_node(child));
+        }
         if (edge_is(branch, child, level)) {
             walk_child(walk, branch, depth, child);
             return;

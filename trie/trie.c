@@ -128,17 +128,23 @@ static uint64_t exact_key(const struct mr_trie *trie, struct mr_slice filter) {
     return hash == 0 ? 1 : hash;
 }
 
-// The first node of the filter without wildcard `filter`, which may be a topic name.
-static struct mr_trie_node *exact_find(const struct mr_trie *trie, struct mr_slice filter,
-                                       uint64_t key) {
-    struct mr_table_cursor cursor = mr_table_seek(&trie->exact, key);
-    for (uintptr_t value; (value = mr_table_next(&cursor)) != 0;) {
+// The first node of the filter without wildcard `filter`, which may be a topic name,
+// among those under its key.
+static struct mr_trie_node *exact_next(struct mr_table_cursor *cursor, struct mr_slice filter) {
+    for (uintptr_t value; (value = mr_table_next(cursor)) != 0;) {
         struct mr_trie_node *node = (struct mr_trie_node *)value;
+        mr_node_prefetch(node);
         if (mr_slice_eq(mr_node_filter(node), filter)) {
             return node;
         }
     }
     return NULL;
+}
+
+static struct mr_trie_node *exact_find(const struct mr_trie *trie, struct mr_slice filter,
+                                       uint64_t key) {
+    struct mr_table_cursor cursor = mr_table_seek(&trie->exact, key);
+    return exact_next(&cursor, filter);
 }
 
 static enum mr_err exact_insert(struct mr_trie *trie, struct mr_trie_node *node) {
@@ -315,9 +321,11 @@ bool mr_trie_node_is_shared(const struct mr_trie_node *node) {
 
 void mr_trie_match(struct mr_trie *trie, struct mr_slice topic,
                    const struct mr_trie_visitor *visitor) {
-    struct mr_trie_node *head = exact_find(trie, topic, exact_key(trie, topic));
-    mr_node_chain_report(head, visitor);
+    // The slot is on its way from memory while we walk the tree.
+    struct mr_table_cursor cursor = mr_table_seek(&trie->exact, exact_key(trie, topic));
+    mr_table_prefetch(&cursor);
     mr_tree_match(&trie->tree, topic, visitor);
+    mr_node_chain_report(exact_next(&cursor, topic), visitor);
 }
 
 bool mr_trie_node_pick(struct mr_trie_node *node, bool (*usable)(void *ctx, uint32_t subscriber),
