@@ -26,23 +26,23 @@ extern "C" {
 
 // What our own process could not do. MQTT reason codes are another vocabulary
 // (codec/reason.h); the two are never mixed. X(name, text).
-#define MR_ERR_MAP(X)                                              \
-    X(OK, "success")                                               \
-    X(ERR_NOMEM, "out of memory")                                  \
-    X(ERR_LIMIT, "a configured limit is reached")                  \
-    X(ERR_INVALID, "invalid argument")                             \
-    X(ERR_NOTFOUND, "not found")                                   \
-    X(ERR_EXISTS, "exists already")                                \
-    X(ERR_BUSY, "busy, try again later")                           \
-    X(ERR_CANCELED, "canceled")                                    \
-    X(ERR_EOF, "the peer closed the connection")                   \
-    X(ERR_RESET, "the connection was reset")                       \
-    X(ERR_TIMEOUT, "timed out")                                    \
-    X(ERR_ACCESS, "permission denied")                             \
-    X(ERR_ADDRINUSE, "the address is in use")                      \
-    X(ERR_ADDRNOTAVAIL, "the address is not available")            \
-    X(ERR_NOFILES, "out of file descriptors")                      \
-    X(ERR_UNSUPPORTED, "not supported here")                       \
+#define MR_ERR_MAP(X)                                   \
+    X(OK, "success")                                    \
+    X(ERR_NOMEM, "out of memory")                       \
+    X(ERR_LIMIT, "a configured limit is reached")       \
+    X(ERR_INVALID, "invalid argument")                  \
+    X(ERR_NOTFOUND, "not found")                        \
+    X(ERR_EXISTS, "exists already")                     \
+    X(ERR_BUSY, "busy, try again later")                \
+    X(ERR_CANCELED, "canceled")                         \
+    X(ERR_EOF, "the peer closed the connection")        \
+    X(ERR_RESET, "the connection was reset")            \
+    X(ERR_TIMEOUT, "timed out")                         \
+    X(ERR_ACCESS, "permission denied")                  \
+    X(ERR_ADDRINUSE, "the address is in use")           \
+    X(ERR_ADDRNOTAVAIL, "the address is not available") \
+    X(ERR_NOFILES, "out of file descriptors")           \
+    X(ERR_UNSUPPORTED, "not supported here")            \
     X(ERR_IO, "input/output error")
 
 enum mr_err {
@@ -55,12 +55,12 @@ enum mr_err {
 const char *mr_err_text(enum mr_err err);
 
 // Returns early with the error of `expr`, if any.
-#define MR_TRY(expr)                   \
-    do {                               \
-        enum mr_err mr_try_ = (expr);  \
-        if (MR_UNLIKELY(mr_try_)) {    \
-            return mr_try_;            \
-        }                              \
+#define MR_TRY(expr)                  \
+    do {                              \
+        enum mr_err mr_try_ = (expr); \
+        if (MR_UNLIKELY(mr_try_)) {   \
+            return mr_try_;           \
+        }                             \
     } while (0)
 
 // A range of bytes that somebody else owns. The function or field that holds
@@ -108,8 +108,9 @@ uint64_t mr_never_count(void);
 // True if the impossible happened: the caller must then be safe, at the cost of
 // one client. Aborts in MR_DEBUG builds.
 #ifdef MR_DEBUG
-#define MR_NEVER(condition) \
-    (MR_UNLIKELY(condition) ? (mr_assert_fail("never: " #condition, __FILE__, __LINE__), true) : false)
+#define MR_NEVER(condition)                                                                    \
+    (MR_UNLIKELY(condition) ? (mr_assert_fail("never: " #condition, __FILE__, __LINE__), true) \
+                            : false)
 #else
 #define MR_NEVER(condition) \
     (MR_UNLIKELY(condition) ? mr_never_seen(#condition, __FILE__, __LINE__) : false)

@@ -57,8 +57,7 @@ static void memory(uint64_t *bytes_out, uint64_t *bytes_max_out) {
 static bool read_config(struct program *program) {
     struct mr_config_reader reader = mr_files_reader();
     struct mr_config_messages messages = {0};
-    enum mr_err err =
-        mr_config_read(&program->config, &messages, &reader, &program->cli.overrides);
+    enum mr_err err = mr_config_read(&program->config, &messages, &reader, &program->cli.overrides);
     for (size_t i = 0; i < messages.count; i++) {
         fprintf(stderr, "%s\n", messages.lines[i]);
     }
@@ -153,7 +152,7 @@ static void describe_listener(const struct program *program, uint32_t index, cha
     snprintf(out, out_bytes, "%s%s%s:%u", v6 ? "[" : "",
              listener->host != NULL ? listener->host : "*", v6 ? "]" : "",
              program->server != NULL && listener->port == 0 ? mr_server_port(program->server, index)
-                                                              : listener->port);
+                                                            : listener->port);
 }
 
 static bool make_server(struct program *program) {

@@ -81,7 +81,8 @@ static void on_timer(struct mr_timer *timer) {
         return;
     }
     mr_count(&counters->keep_alive_timeouts);
-    mr_client_close(client, MR_REASON_KEEP_ALIVE_TIMEOUT, "nothing heard in 1.5 times the keep alive");
+    mr_client_close(client, MR_REASON_KEEP_ALIVE_TIMEOUT,
+                    "nothing heard in 1.5 times the keep alive");
 }
 
 // ----------------------------------------------------------------- beginning and end
@@ -165,8 +166,7 @@ static void log_disconnect(struct mr_client *client, enum mr_reason reason, cons
            what != NULL ? ", " : "", what != NULL ? what : "");
 }
 
-enum mr_handled mr_client_close(struct mr_client *client, enum mr_reason reason,
-                                const char *what) {
+enum mr_handled mr_client_close(struct mr_client *client, enum mr_reason reason, const char *what) {
     if (client->state == MR_CLIENT_CLOSING) {
         return MR_HANDLED_CLOSE;
     }

@@ -9,12 +9,12 @@
 #include "io/loop.h"
 
 enum mr_client_state {
-    MR_CLIENT_NEW,         // CONNECT awaited.
-    MR_CLIENT_CHECKING,    // Its password is being checked; the CONNECT is unconsumed.
-    MR_CLIENT_CHECKED,     // Password is right; the CONNECT comes again.
-    MR_CLIENT_MOVING,      // On its way to another worker.
+    MR_CLIENT_NEW,       // CONNECT awaited.
+    MR_CLIENT_CHECKING,  // Its password is being checked; the CONNECT is unconsumed.
+    MR_CLIENT_CHECKED,   // Password is right; the CONNECT comes again.
+    MR_CLIENT_MOVING,    // On its way to another worker.
     MR_CLIENT_CONNECTED,
-    MR_CLIENT_CLOSING,     // mr_stream_close() was called, or the stream is closed.
+    MR_CLIENT_CLOSING,  // mr_stream_close() was called, or the stream is closed.
 };
 
 // Why reception is paused; it resumes when no reason is left.
@@ -27,10 +27,10 @@ enum mr_pause {
 
 // What is to be done for a client at the end of the turn.
 enum mr_work {
-    MR_WORK_LISTED = 1 << 0,  // Is in the protocol's list of work.
-    MR_WORK_FAILED = 1 << 1,  // link.failed was set.
-    MR_WORK_REPLAY = 1 << 2,  // Retained messages wait for room.
-    MR_WORK_WAITING = 1 << 3, // Paused as busy or congested.
+    MR_WORK_LISTED = 1 << 0,   // Is in the protocol's list of work.
+    MR_WORK_FAILED = 1 << 1,   // link.failed was set.
+    MR_WORK_REPLAY = 1 << 2,   // Retained messages wait for room.
+    MR_WORK_WAITING = 1 << 3,  // Paused as busy or congested.
 };
 
 // Topic aliases that the client uses towards us.
@@ -90,9 +90,9 @@ struct mr_client {
     uint32_t last_recv_ms;  // The low bits: a difference is what counts.
     uint16_t keep_alive_s;
     uint16_t listener;
-    uint8_t state;  // enum mr_client_state.
-    uint8_t pause;  // Bits of enum mr_pause.
-    uint8_t work;   // Bits of enum mr_work.
+    uint8_t state;             // enum mr_client_state.
+    uint8_t pause;             // Bits of enum mr_pause.
+    uint8_t work;              // Bits of enum mr_work.
     bool problem_information;  // 5.0: reason strings are welcome everywhere.
     bool acl;                  // The policy restricts topics.
     bool password_pending;     // A password request refers to this client.
@@ -149,8 +149,7 @@ void mr_client_add_work(struct mr_client *client, enum mr_work work);
 // Ends the connection from our side: DISCONNECT with `reason` for a 5.0 client that is connected,
 // its will is sent, its session stays as long as it should. `what` (may be NULL) says why.
 // Always returns MR_HANDLED_CLOSE.
-enum mr_handled mr_client_close(struct mr_client *client, enum mr_reason reason,
-                                const char *what);
+enum mr_handled mr_client_close(struct mr_client *client, enum mr_reason reason, const char *what);
 // The same for a packet that was refused.
 enum mr_handled mr_client_refuse(struct mr_client *client, const struct mr_decode_error *error);
 // Closes without a word.
@@ -168,7 +167,8 @@ size_t mr_client_on_recv(struct mr_stream *stream, struct mr_buf *buf, struct mr
                          size_t *need);
 
 // record.c
-// A new session for `entry`, which is taken; NULL if out of memory (the entry is still the caller's).
+// A new session for `entry`, which is taken; NULL if out of memory (the entry is still the
+// caller's).
 struct mr_session_record *mr_record_new(struct mr_protocol *protocol,
                                         struct mr_registry_entry *entry);
 struct mr_session_record *mr_record_of(struct mr_session *session);

@@ -41,9 +41,8 @@ enum mr_handled mr_handle_ack(struct mr_client *client, enum mr_packet_type type
         case MR_PUBREL:
             known = mr_session_release(session, ack.packet_id);
             mr_send_ack(client, MR_PUBCOMP, ack.packet_id,
-                        known || !mr_client_is_v5(client)
-                            ? MR_REASON_SUCCESS
-                            : MR_REASON_PACKET_IDENTIFIER_NOT_FOUND);
+                        known || !mr_client_is_v5(client) ? MR_REASON_SUCCESS
+                                                          : MR_REASON_PACKET_IDENTIFIER_NOT_FOUND);
             return MR_HANDLED;
         default:
             if (mr_session_pubcomp(session, ack.packet_id)) {

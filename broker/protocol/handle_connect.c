@@ -79,12 +79,11 @@ static enum mr_handled choose_client_id(struct connecting *it) {
         // ones; hashed with the secret seed, so that nobody can foresee another client's.
         uint64_t unique[3] = {mr_loop_wall_ms(protocol->loop), protocol->worker,
                               protocol->assigned_count++};
-        uint64_t hash =
-            mr_trie_hash(protocol->shared->trie, mr_slice_of(unique, sizeof(unique)));
-        int len = snprintf(it->assigned, sizeof(it->assigned), "%.64s%x-%llx-%016llx",
-                           security->auto_id_prefix != NULL ? security->auto_id_prefix : "",
-                           protocol->worker, (unsigned long long)unique[2],
-                           (unsigned long long)hash);
+        uint64_t hash = mr_trie_hash(protocol->shared->trie, mr_slice_of(unique, sizeof(unique)));
+        int len =
+            snprintf(it->assigned, sizeof(it->assigned), "%.64s%x-%llx-%016llx",
+                     security->auto_id_prefix != NULL ? security->auto_id_prefix : "",
+                     protocol->worker, (unsigned long long)unique[2], (unsigned long long)hash);
         it->client_id = mr_slice_of(it->assigned, (size_t)len);
     }
     const struct mr_config *config = client->protocol->config;
@@ -237,9 +236,8 @@ void mr_protocol_password_checked(struct mr_password_request *request) {
             mr_client_resume(client, MR_PAUSE_PASSWORD);
         } else {
             refuse(client, (enum mr_version)client->link.version,
-                   request->result == MR_AUTH_BAD_CREDENTIALS
-                       ? MR_REASON_BAD_USER_NAME_OR_PASSWORD
-                       : MR_REASON_NOT_AUTHORIZED,
+                   request->result == MR_AUTH_BAD_CREDENTIALS ? MR_REASON_BAD_USER_NAME_OR_PASSWORD
+                                                              : MR_REASON_NOT_AUTHORIZED,
                    NULL);
         }
     }
@@ -306,8 +304,8 @@ static enum mr_handled find_session(struct connecting *it, struct mr_session_rec
     struct mr_registry *registry = protocol->shared->registry;
     struct mr_registry_entry *entry = NULL;
     uint16_t owner;
-    enum mr_err err = mr_registry_claim(registry, it->client_id, (uint16_t)protocol->worker,
-                                        &entry, &owner);
+    enum mr_err err =
+        mr_registry_claim(registry, it->client_id, (uint16_t)protocol->worker, &entry, &owner);
     if (err == MR_ERR_EXISTS && owner != protocol->worker) {
         return mr_client_move(client, owner);
     }
@@ -332,8 +330,8 @@ static enum mr_handled find_session(struct connecting *it, struct mr_session_rec
         }
         mr_count_sub(&protocol->router->counters.clients_disconnected, 1);
         mr_record_end(protocol, record);  // [MQTT-3.1.2-4]
-        err = mr_registry_claim(registry, it->client_id, (uint16_t)protocol->worker, &entry,
-                                &owner);
+        err =
+            mr_registry_claim(registry, it->client_id, (uint16_t)protocol->worker, &entry, &owner);
         if (err == MR_ERR_EXISTS) {
             return mr_client_move(client, owner);
         }
@@ -466,9 +464,10 @@ static void log_connected(struct connecting *it) {
     char user[MR_LOG_TEXT_BYTES];
     mr_stream_peer_text(&it->client->stream, peer);
     mr_log(MR_LOG_NOTICE, "New client connected from %s as %s (p%d, c%d, k%u%s%s%s).", peer,
-           mr_log_text(it->client_id, id), it->packet.version == MR_MQTT_31    ? 1
-                                           : it->packet.version == MR_MQTT_311 ? 2
-                                                                               : 5,
+           mr_log_text(it->client_id, id),
+           it->packet.version == MR_MQTT_31    ? 1
+           : it->packet.version == MR_MQTT_311 ? 2
+                                               : 5,
            it->packet.clean_start, it->keep_alive_s, it->packet.has_user_name ? ", u'" : "",
            it->packet.has_user_name ? mr_log_text(it->packet.user_name, user) : "",
            it->packet.has_user_name ? "'" : "");

@@ -69,8 +69,7 @@ static enum mr_handled resolve_alias(struct mr_client *client, struct mr_publish
 // Limits of this broker that CONNACK announced.
 static enum mr_handled check_limits(struct mr_client *client, const struct mr_publish *publish) {
     if (mr_properties_bit(publish->properties_present, MR_PROPERTY_SUBSCRIPTION_IDENTIFIER)) {
-        return refuse(client, MR_REASON_PROTOCOL_ERROR,
-                      "subscription identifier from a client");
+        return refuse(client, MR_REASON_PROTOCOL_ERROR, "subscription identifier from a client");
     }
     if (publish->qos > mr_client_listener(client)->qos_max) {
         return refuse(client, MR_REASON_QOS_NOT_SUPPORTED, "QoS above the maximum");
@@ -204,8 +203,8 @@ static enum mr_handled publish_complete(struct mr_client *client, struct mr_publ
         return acknowledge(client, publish, reason);
     }
     uint64_t expires_ms = 0;
-    bool has_expiry = mr_properties_bit(publish->properties_present,
-                                        MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
+    bool has_expiry =
+        mr_properties_bit(publish->properties_present, MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
     if (has_expiry) {
         expires_ms = router->env.now_ms + (uint64_t)publish->message_expiry_s * 1000;
     }
@@ -226,8 +225,8 @@ enum mr_handled mr_handle_publish(struct mr_client *client, uint8_t flags, struc
                                   struct mr_slice packet, struct mr_buf *buf) {
     struct mr_publish publish;
     struct mr_decode_error error;
-    if (MR_UNLIKELY(mr_publish_decode((enum mr_version)client->link.version, flags, body,
-                                      &publish, &error) != MR_DECODE_DONE)) {
+    if (MR_UNLIKELY(mr_publish_decode((enum mr_version)client->link.version, flags, body, &publish,
+                                      &error) != MR_DECODE_DONE)) {
         return mr_client_refuse(client, &error);
     }
     enum mr_handled handled = check_limits(client, &publish);

@@ -54,8 +54,8 @@ static enum mr_reason subscribe(struct mr_client *client, const struct mr_filter
         granted.qos = qos_max;
     }
     bool existed = false;
-    enum mr_err err = mr_router_subscribe(protocol->router, &record->session, filter, &granted, id,
-                                          &existed);
+    enum mr_err err =
+        mr_router_subscribe(protocol->router, &record->session, filter, &granted, id, &existed);
     if (err != MR_OK) {
         return err == MR_ERR_LIMIT ? MR_REASON_QUOTA_EXCEEDED : MR_REASON_UNSPECIFIED_ERROR;
     }
@@ -85,8 +85,8 @@ static void log_subscription(struct mr_client *client, enum mr_log_type type, co
 
 // One entry of a SUBSCRIBE. HANDLED_CLOSE if it breaks the protocol.
 static enum mr_handled subscribe_entry(struct mr_client *client, struct mr_slice text,
-                                       const struct mr_subscription_options *options,
-                                       uint32_t id, uint8_t *code_out) {
+                                       const struct mr_subscription_options *options, uint32_t id,
+                                       uint8_t *code_out) {
     struct mr_filter filter;
     mr_filter_parse(text, true, &filter);
     if (filter.kind == MR_FILTER_INVALID) {

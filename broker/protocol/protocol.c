@@ -8,8 +8,7 @@
 // ------------------------------------------------------------------------- policies
 
 struct mr_policy_set *mr_policy_set_new(uint32_t count) {
-    struct mr_policy_set *set =
-        calloc(1, sizeof(*set) + count * sizeof(struct mr_auth_policy *));
+    struct mr_policy_set *set = calloc(1, sizeof(*set) + count * sizeof(struct mr_auth_policy *));
     if (set != NULL) {
         set->refs = 1;
         set->count = count;
@@ -237,8 +236,7 @@ bool mr_protocol_on_turn_end(struct mr_protocol *protocol) {
 // --------------------------------------------------------------------------- control
 
 static bool may_stay(const struct mr_protocol *protocol, const struct mr_client *client) {
-    struct mr_auth_policy *policy =
-        protocol->policies->policies[client->record->security_index];
+    struct mr_auth_policy *policy = protocol->policies->policies[client->record->security_index];
     struct mr_auth_identity identity;
     mr_client_identity(client, &identity);
     return mr_auth_knows(policy, identity.user_name);
@@ -284,13 +282,13 @@ void mr_protocol_log_state(struct mr_protocol *protocol) {
             continue;
         }
         char id[MR_LOG_TEXT_BYTES];
-        mr_log(MR_LOG_NOTICE,
-               "worker %u: session %s: %s, %u subscriptions, %u in flight, %u waiting, %llu bytes "
-               "to be sent",
-               protocol->worker, mr_log_text(mr_registry_entry_client_id(session->entry), id),
-               session->link != NULL ? "connected" : "not connected",
-               session->subscriptions.count, session->inflight.count, session->queue.count,
-               (unsigned long long)(session->link != NULL ? mr_chain_bytes(session->link->out)
-                                                            : 0));
+        mr_log(
+            MR_LOG_NOTICE,
+            "worker %u: session %s: %s, %u subscriptions, %u in flight, %u waiting, %llu bytes "
+            "to be sent",
+            protocol->worker, mr_log_text(mr_registry_entry_client_id(session->entry), id),
+            session->link != NULL ? "connected" : "not connected", session->subscriptions.count,
+            session->inflight.count, session->queue.count,
+            (unsigned long long)(session->link != NULL ? mr_chain_bytes(session->link->out) : 0));
     }
 }

@@ -57,7 +57,7 @@ static enum mr_handled next_packet(struct mr_client *client, struct mr_buf *buf,
         mr_frame_decode(data, version, packet_bytes_max(client), &frame, &error);
     if (MR_UNLIKELY(status == MR_DECODE_BAD)) {
         return client->state == MR_CLIENT_CONNECTED ? mr_client_refuse(client, &error)
-                                                      : mr_client_drop(client);
+                                                    : mr_client_drop(client);
     }
     if (status == MR_DECODE_MORE) {
         *need = data.len + 1;

@@ -11,8 +11,7 @@ struct mr_session_record *mr_record_of(struct mr_session *session) {
 }
 
 static struct mr_protocol *protocol_of(struct mr_session_record *record) {
-    struct mr_router *router =
-        MR_CONTAINER_OF(record->session.env, struct mr_router, env);
+    struct mr_router *router = MR_CONTAINER_OF(record->session.env, struct mr_router, env);
     return router->hooks.ctx;
 }
 
@@ -40,8 +39,8 @@ struct mr_session_record *mr_record_find(struct mr_protocol *protocol,
 
 void mr_record_identity(const struct mr_session_record *record, struct mr_auth_identity *out) {
     out->client_id = mr_registry_entry_client_id(record->session.entry);
-    out->user_name = record->user_name == NULL ? mr_slice_of(NULL, 0)
-                                                 : mr_slice_str(record->user_name);
+    out->user_name =
+        record->user_name == NULL ? mr_slice_of(NULL, 0) : mr_slice_str(record->user_name);
 }
 
 // ------------------------------------------------------------------------ will
@@ -192,15 +191,14 @@ struct mr_slice mr_record_source(struct mr_protocol *protocol,
     if (buf == NULL) {
         return mr_slice_of(NULL, 0);
     }
-    uint16_t head[2] = {record->security_index,
-                        identity.user_name.data == NULL ? SOURCE_ANONYMOUS
-                                                        : (uint16_t)identity.user_name.len};
+    uint16_t head[2] = {record->security_index, identity.user_name.data == NULL
+                                                    ? SOURCE_ANONYMOUS
+                                                    : (uint16_t)identity.user_name.len};
     memcpy(buf->data, head, 4);
     if (identity.user_name.len > 0) {
         memcpy(buf->data + 4, identity.user_name.data, identity.user_name.len);
     }
-    memcpy(buf->data + 4 + identity.user_name.len, identity.client_id.data,
-           identity.client_id.len);
+    memcpy(buf->data + 4 + identity.user_name.len, identity.client_id.data, identity.client_id.len);
     *buf_out = buf;
     return mr_slice_of(buf->data, len);
 }

@@ -75,8 +75,7 @@ static void on_retained(void *ctx, struct mr_message *message) {
     }
     struct mr_outgoing outgoing;
     struct mr_publish packet;
-    mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms,
-                             &packet);
+    mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms, &packet);
     // Sent for a subscription, RETAIN is always set [MQTT-3.3.1-8].
     struct mr_grant grant = {
         replay->qos, true, true, replay->subscription_id != 0, &replay->subscription_id, NULL};
@@ -101,9 +100,8 @@ void mr_replay_pump(struct mr_client *client) {
         struct mr_replay *replay = record->replays;
         replaying.replay = replay;
         enum mr_err err = mr_retained_match(
-            client->protocol->shared->retained,
-            mr_slice_of(replay->filter, replay->filter_len), session->env->now_ms,
-            REPLAY_WAITING_MAX, &replay->cursor, on_retained, &replaying);
+            client->protocol->shared->retained, mr_slice_of(replay->filter, replay->filter_len),
+            session->env->now_ms, REPLAY_WAITING_MAX, &replay->cursor, on_retained, &replaying);
         if (err != MR_OK) {
             client->link.failed = MR_LINK_NO_MEMORY;
         }

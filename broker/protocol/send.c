@@ -18,8 +18,7 @@ static bool finish(struct mr_client *client, size_t len) {
 }
 
 static uint8_t *reserve(struct mr_client *client, size_t bytes) {
-    uint8_t *room =
-        mr_chain_reserve(client->link.out, client->protocol->router->env.pool, bytes);
+    uint8_t *room = mr_chain_reserve(client->link.out, client->protocol->router->env.pool, bytes);
     if (room == NULL) {
         client->link.failed = MR_LINK_NO_MEMORY;
         mr_client_add_work(client, MR_WORK_FAILED);
@@ -40,9 +39,8 @@ bool mr_send_connack(struct mr_client *client, const struct mr_connack *connack)
                        connack->properties.reason_string.len +
                        connack->properties.response_information.len;
     uint8_t *room = reserve(client, bytes_max);
-    return room != NULL &&
-           finish(client, mr_connack_encode((enum mr_version)client->link.version, connack, room,
-                                            bytes_max));
+    return room != NULL && finish(client, mr_connack_encode((enum mr_version)client->link.version,
+                                                            connack, room, bytes_max));
 }
 
 bool mr_send_ack(struct mr_client *client, enum mr_packet_type type, uint16_t packet_id,
@@ -53,8 +51,8 @@ bool mr_send_ack(struct mr_client *client, enum mr_packet_type type, uint16_t pa
     ack.reason = reason;
     ack.properties.present = 0;
     ack.properties.raw = mr_slice_of(NULL, 0);
-    return room != NULL && finish(client, mr_ack_encode((enum mr_version)client->link.version,
-                                                        type, &ack, room, SMALL_PACKET_BYTES));
+    return room != NULL && finish(client, mr_ack_encode((enum mr_version)client->link.version, type,
+                                                        &ack, room, SMALL_PACKET_BYTES));
 }
 
 bool mr_send_suback(struct mr_client *client, enum mr_packet_type type, uint16_t packet_id,
@@ -62,15 +60,13 @@ bool mr_send_suback(struct mr_client *client, enum mr_packet_type type, uint16_t
     size_t bytes_max = SMALL_PACKET_BYTES + codes.len;
     uint8_t *room = reserve(client, bytes_max);
     struct mr_suback suback = {.packet_id = packet_id, .codes = codes};
-    return room != NULL &&
-           finish(client, mr_suback_encode((enum mr_version)client->link.version, type, &suback,
-                                           room, bytes_max));
+    return room != NULL && finish(client, mr_suback_encode((enum mr_version)client->link.version,
+                                                           type, &suback, room, bytes_max));
 }
 
 bool mr_send_pingresp(struct mr_client *client) {
     uint8_t *room = reserve(client, SMALL_PACKET_BYTES);
-    return room != NULL &&
-           finish(client, mr_ping_encode(MR_PINGRESP, room, SMALL_PACKET_BYTES));
+    return room != NULL && finish(client, mr_ping_encode(MR_PINGRESP, room, SMALL_PACKET_BYTES));
 }
 
 bool mr_send_disconnect(struct mr_client *client, enum mr_reason reason, const char *what) {

@@ -5,8 +5,7 @@
 #include "broker/router/router.h"
 
 // After something was written for `session` or tried to be.
-void mr_router_after_delivery(struct mr_router *router, struct mr_session *session,
-                              bool written);
+void mr_router_after_delivery(struct mr_router *router, struct mr_session *session, bool written);
 
 // Takes one parcel that came from another worker.
 void mr_router_take_parcel(struct mr_router *router, struct mr_parcel *parcel);

@@ -17,9 +17,9 @@ uint64_t mr_router_node_key(const struct mr_router *router, const struct mr_trie
 }
 
 void mr_router_update_presence(struct mr_router *router, struct mr_session *session) {
-    enum mr_presence presence = session->link == NULL                  ? MR_PRESENCE_NONE
+    enum mr_presence presence = session->link == NULL               ? MR_PRESENCE_NONE
                                 : mr_session_is_backlogged(session) ? MR_PRESENCE_BUSY
-                                                                      : MR_PRESENCE_ONLINE;
+                                                                    : MR_PRESENCE_ONLINE;
     if (mr_registry_presence(router->shared->registry, session->subscriber) == presence) {
         return;
     }

@@ -6,8 +6,7 @@
 // same, only without the check for room beforehand.
 #define SHARED_PARCELS_MAX 64u
 
-void mr_router_after_delivery(struct mr_router *router, struct mr_session *session,
-                              bool written) {
+void mr_router_after_delivery(struct mr_router *router, struct mr_session *session, bool written) {
     struct mr_link *link = session->link;
     if (link == NULL) {
         return;
@@ -181,8 +180,7 @@ bool mr_router_give_shared(struct mr_router *router, struct mr_trie_node *node,
     }
     struct mr_outgoing outgoing;
     struct mr_publish packet;
-    mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms,
-                             &packet);
+    mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms, &packet);
     deliver_picked(router, session, node, member.qos, &outgoing, NULL);
     mr_outgoing_fini(&outgoing);
     mr_message_unref(message);
@@ -230,7 +228,7 @@ enum mr_routed mr_router_publish(struct mr_router *router, struct mr_outgoing *o
     uint64_t targets = route->shared_count > 0 ? UINT64_MAX : route->other_shards;
     if (targets != 0 && !must) {
         uint32_t parcels = 1 + (route->shared_count < SHARED_PARCELS_MAX ? route->shared_count
-                                                                           : SHARED_PARCELS_MAX);
+                                                                         : SHARED_PARCELS_MAX);
         if (!mr_mailbox_has_room(router->mailbox, targets, parcels)) {
             return MR_ROUTED_BUSY;
         }
@@ -240,8 +238,8 @@ enum mr_routed mr_router_publish(struct mr_router *router, struct mr_outgoing *o
         return MR_ROUTED_NOWHERE;
     }
     deliver_here(router, route, outgoing, publisher);
-    bool sent = route->other_shards == 0 ||
-                deliver_elsewhere(router, route->other_shards, outgoing);
+    bool sent =
+        route->other_shards == 0 || deliver_elsewhere(router, route->other_shards, outgoing);
     for (uint32_t i = 0; i < route->shared_count; i++) {
         deliver_shared(router, route->shared[i], outgoing, publisher);
     }
@@ -255,9 +253,8 @@ enum mr_err mr_router_retain(struct mr_router *router, struct mr_outgoing *outgo
         return MR_OK;
     }
     struct mr_message *message = mr_outgoing_message(outgoing);
-    enum mr_err err = message == NULL
-                          ? MR_ERR_NOMEM
-                          : mr_retained_set(router->shared->retained, message, source);
+    enum mr_err err =
+        message == NULL ? MR_ERR_NOMEM : mr_retained_set(router->shared->retained, message, source);
     if (err != MR_OK) {
         mr_count(&router->counters.retained_refused);
     }
@@ -268,8 +265,7 @@ void mr_router_publish_message(struct mr_router *router, struct mr_message *mess
                                struct mr_slice source) {
     struct mr_outgoing outgoing;
     struct mr_publish packet;
-    mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms,
-                             &packet);
+    mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms, &packet);
     if (message->retain) {
         enum mr_err err = mr_router_retain(router, &outgoing, source);
         (void)err;  // Counted; the live receivers get it all the same.
@@ -281,16 +277,14 @@ void mr_router_publish_message(struct mr_router *router, struct mr_message *mess
 // ---------------------------------------------------------------------- parcels
 
 static void take_publish(struct mr_router *router, struct mr_message *message) {
-    const struct mr_route *route =
-        mr_topic_cache_lookup(router->cache, mr_message_topic(message));
+    const struct mr_route *route = mr_topic_cache_lookup(router->cache, mr_message_topic(message));
     if (route == NULL) {
         mr_count(&router->counters.dropped_no_memory);
         return;
     }
     struct mr_outgoing outgoing;
     struct mr_publish packet;
-    mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms,
-                             &packet);
+    mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms, &packet);
     deliver_here(router, route, &outgoing, NULL);
     mr_outgoing_fini(&outgoing);
 }
@@ -310,8 +304,7 @@ static void take_directed(struct mr_router *router, const struct mr_parcel *parc
         mr_outgoing_fini(&outgoing);
         return;
     }
-    const struct mr_route *route =
-        mr_topic_cache_lookup(router->cache, mr_message_topic(message));
+    const struct mr_route *route = mr_topic_cache_lookup(router->cache, mr_message_topic(message));
     for (uint32_t i = 0; route != NULL && i < route->shared_count; i++) {
         if (mr_router_node_key(router, route->shared[i]) == parcel->key) {
             mr_message_ref(message);

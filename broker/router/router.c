@@ -37,8 +37,8 @@ static void append_free(struct mr_router *router, uint32_t index) {
 }
 
 static enum mr_err grow_sessions(struct mr_router *router) {
-    uint32_t capacity = router->session_capacity == 0 ? SESSIONS_FIRST
-                                                        : router->session_capacity * 2;
+    uint32_t capacity =
+        router->session_capacity == 0 ? SESSIONS_FIRST : router->session_capacity * 2;
     if (capacity > SESSION_INDEX_MAX + 1) {
         return MR_ERR_LIMIT;
     }
@@ -84,8 +84,7 @@ void mr_router_remove(struct mr_router *router, uint32_t subscriber) {
 static bool may_receive(void *ctx, uint32_t subscriber, struct mr_slice topic) {
     struct mr_router *router = ctx;
     struct mr_session *session = mr_router_session(router, subscriber);
-    return session != NULL &&
-           router->hooks.may_receive(router->hooks.ctx, session, topic);
+    return session != NULL && router->hooks.may_receive(router->hooks.ctx, session, topic);
 }
 
 static void configure(struct mr_session_env *env, const struct mr_config *config) {

@@ -127,8 +127,8 @@ void mr_router_pump(struct mr_router *router, struct mr_session *session);
 
 enum mr_routed {
     MR_ROUTED,
-    MR_ROUTED_NOWHERE,  // No receiver at all.
-    MR_ROUTED_BUSY,     // Nothing was done: another worker can't take it now; try again later.
+    MR_ROUTED_NOWHERE,    // No receiver at all.
+    MR_ROUTED_BUSY,       // Nothing was done: another worker can't take it now; try again later.
     MR_ROUTED_NO_MEMORY,  // Not all receivers could be served: the publisher has to be closed.
 };
 

@@ -59,9 +59,9 @@ static bool keep(void *ctx, const struct mr_message *message, struct mr_slice so
 // Messages of publishers that lost the right to publish them go, too (CVE-2018-12546).
 static void sweep_retained(struct mr_worker *worker) {
     struct mr_server *server = worker->server;
-    bool around = mr_retained_sweep(server->shared.retained, mr_loop_now_ms(worker->loop),
-                                    SWEEP_MESSAGES, server->sweep_policies != NULL ? keep : NULL,
-                                    server->sweep_policies);
+    bool around =
+        mr_retained_sweep(server->shared.retained, mr_loop_now_ms(worker->loop), SWEEP_MESSAGES,
+                          server->sweep_policies != NULL ? keep : NULL, server->sweep_policies);
     if (around && server->sweep_policies != NULL) {
         mr_policy_set_unref(server->sweep_policies);
         server->sweep_policies = NULL;

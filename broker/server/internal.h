@@ -10,10 +10,10 @@
 
 // What a worker is told by threads that aren't workers. Seldom, so a lock is right here.
 enum mr_order_kind {
-    MR_ORDER_PASSWORD,   // `pointer`: struct mr_password_request, answered.
-    MR_ORDER_POLICIES,   // `pointer`: struct mr_policy_set, one reference.
+    MR_ORDER_PASSWORD,  // `pointer`: struct mr_password_request, answered.
+    MR_ORDER_POLICIES,  // `pointer`: struct mr_policy_set, one reference.
     MR_ORDER_LOG_STATE,
-    MR_ORDER_LOG_LINE,   // `pointer`: struct mr_log_order.
+    MR_ORDER_LOG_LINE,  // `pointer`: struct mr_log_order.
     MR_ORDER_STOP,
 };
 

@@ -19,8 +19,8 @@ enum mr_err mr_server_new(struct mr_server **out, const struct mr_server_options
     server->memory = options->memory;
     server->policies = mr_policy_set_ref(options->policies);
     uint32_t listeners = options->config->listener_count;
-    enum mr_err err = mr_shared_init(&server->shared, options->config, options->worker_count,
-                                     options->hash_seed);
+    enum mr_err err =
+        mr_shared_init(&server->shared, options->config, options->worker_count, options->hash_seed);
     server->worker_count = options->worker_count;
     server->workers = calloc(options->worker_count, sizeof(struct mr_worker));
     server->acceptors =
@@ -61,9 +61,8 @@ static void on_accept_for_all(void *ctx, intptr_t handle) {
     mr_protocol_pass_on(worker->protocol, acceptor->listener, handle, target);
 }
 
-static enum mr_err open_listener(struct mr_server *server, struct mr_worker *worker,
-                                 uint32_t index, const struct mr_listen_address *address,
-                                 int *os_error) {
+static enum mr_err open_listener(struct mr_server *server, struct mr_worker *worker, uint32_t index,
+                                 const struct mr_listen_address *address, int *os_error) {
     struct mr_acceptor *acceptor =
         &server->acceptors[(size_t)worker->index * server->config->listener_count + index];
     acceptor->worker = worker;
@@ -129,8 +128,7 @@ enum mr_err mr_server_start(struct mr_server *server) {
 
 void mr_server_set_policies(struct mr_server *server, struct mr_policy_set *policies) {
     for (uint32_t i = 0; i < server->worker_count; i++) {
-        if (!mr_worker_order(&server->workers[i], MR_ORDER_POLICIES,
-                             mr_policy_set_ref(policies))) {
+        if (!mr_worker_order(&server->workers[i], MR_ORDER_POLICIES, mr_policy_set_ref(policies))) {
             mr_policy_set_unref(policies);
             mr_log(MR_LOG_ERROR, "Out of memory: worker %u keeps its access rights.", i);
         }

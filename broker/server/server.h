@@ -24,8 +24,8 @@ struct mr_io_backend;
 struct mr_server_options {
     const struct mr_config *config;  // Outlives the server.
     const struct mr_io_backend *backend;
-    uint32_t worker_count;           // 1 to MR_WORKERS_MAX.
-    uint64_t hash_seed;              // Random.
+    uint32_t worker_count;  // 1 to MR_WORKERS_MAX.
+    uint64_t hash_seed;     // Random.
     const char *version;
     struct mr_policy_set *policies;  // A reference is taken.
     // Memory of the process now and at most; may be NULL.

@@ -87,6 +87,7 @@ static void carry_out(struct mr_worker *worker, const struct mr_order *order) {
             if (worker->index == 0) {
                 mr_policy_set_unref(worker->server->sweep_policies);
                 worker->server->sweep_policies = order->pointer;
+                mr_retained_sweep_rewind(worker->server->shared.retained);
             } else {
                 mr_policy_set_unref(order->pointer);
             }
