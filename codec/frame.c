@@ -46,59 +46,76 @@ static __attribute__((cold)) enum mr_decode_status refuse_first_byte(
         type == MR_PUBLISH ? "QoS is 3, or DUP with QoS 0" : "reserved fixed header flags");
 }
 
-static inline enum mr_decode_status finish(uint8_t first, size_t header_len, uint32_t body_len,
-                                           uint32_t packet_bytes_max, struct mr_frame *out,
-                                           struct mr_decode_error *error) {
-    if (MR_UNLIKELY(header_len + body_len > packet_bytes_max)) {
-        return mr_refuse(error, MR_REASON_PACKET_TOO_LARGE, 1, "packet too large");
-    }
-    out->type = first >> 4;
-    out->flags = first & 0x0f;
-    out->header_len = (uint8_t)header_len;
-    out->body_len = body_len;
-    return MR_DECODE_DONE;
-}
-
-// Remaining Length of two to four bytes: 3.x knows the same form as 5.0.
-static __attribute__((noinline)) enum mr_decode_status decode_long(struct mr_slice in,
-                                                                   uint32_t packet_bytes_max,
-                                                                   struct mr_frame *out,
-                                                                   struct mr_decode_error *error) {
-    uint32_t body_len = 0;
+// Remaining Length, of one to four bytes: 3.x knows the same form as 5.0.
+static enum mr_decode_status read_length(struct mr_slice in, uint32_t *body_len, size_t *header_len,
+                                         struct mr_decode_error *error) {
+    uint32_t value = 0;
     for (size_t i = 1; i < MR_FIXED_HEADER_BYTES_MAX; i++) {
         if (i == in.len) {
             return MR_DECODE_MORE;
         }
         uint8_t byte = in.data[i];
-        body_len |= (uint32_t)(byte & 0x7f) << (7 * (i - 1));
-        if (byte == 0) {
+        value |= (uint32_t)(byte & 0x7f) << (7 * (i - 1));
+        if (byte == 0 && i != 1) {
             return mr_refuse(error, MR_REASON_MALFORMED_PACKET, i,
                              "remaining length not in its shortest form");
         }
         if (byte < 0x80) {
-            return finish(in.data[0], i + 1, body_len, packet_bytes_max, out, error);
+            *body_len = value;
+            *header_len = i + 1;
+            return MR_DECODE_DONE;
         }
     }
     return mr_refuse(error, MR_REASON_MALFORMED_PACKET, MR_FIXED_HEADER_BYTES_MAX - 1,
                      "remaining length longer than four bytes");
 }
 
-enum mr_decode_status mr_frame_decode(struct mr_slice in, int version, uint32_t packet_bytes_max,
-                                      struct mr_frame *out, struct mr_decode_error *error) {
-    MR_DEBUG_ASSERT(version == 0 || (version >= MR_MQTT_31 && version <= MR_MQTT_50));
+static inline void store_frame(struct mr_frame *out, uint8_t first, size_t header_len,
+                               uint32_t body_len) {
+    out->type = first >> 4;
+    out->flags = first & 0x0f;
+    out->header_len = (uint8_t)header_len;
+    out->body_len = body_len;
+}
+
+static inline bool first_byte_allowed(int version, uint8_t first) {
+    return (flags_allowed[version][first >> 4] >> (first & 0x0f)) & 1;
+}
+
+// Any fixed header, good, bad or not complete. Takes its parameters where the caller
+// got them, so that the way to it costs the other way nothing.
+static __attribute__((noinline)) enum mr_decode_status decode_any(struct mr_slice in, int version,
+                                                                  uint32_t packet_bytes_max,
+                                                                  struct mr_frame *out,
+                                                                  struct mr_decode_error *error) {
     if (in.len == 0) {
         return MR_DECODE_MORE;
     }
-    unsigned type = in.data[0] >> 4;
-    unsigned flags = in.data[0] & 0x0f;
-    if (MR_UNLIKELY(!((flags_allowed[version][type] >> flags) & 1))) {
-        return refuse_first_byte(version, type, error);
+    if (!first_byte_allowed(version, in.data[0])) {
+        return refuse_first_byte(version, in.data[0] >> 4, error);
     }
-    if (in.len == 1) {
-        return MR_DECODE_MORE;
+    uint32_t body_len = 0;
+    size_t header_len = 0;
+    enum mr_decode_status status = read_length(in, &body_len, &header_len, error);
+    if (status != MR_DECODE_DONE) {
+        return status;
     }
-    if (MR_UNLIKELY(in.data[1] > 0x7f)) {
-        return decode_long(in, packet_bytes_max, out, error);
+    if (header_len + body_len > packet_bytes_max) {
+        return mr_refuse(error, MR_REASON_PACKET_TOO_LARGE, 1, "packet too large");
     }
-    return finish(in.data[0], 2, in.data[1], packet_bytes_max, out, error);
+    store_frame(out, in.data[0], header_len, body_len);
+    return MR_DECODE_DONE;
+}
+
+enum mr_decode_status mr_frame_decode(struct mr_slice in, int version, uint32_t packet_bytes_max,
+                                      struct mr_frame *out, struct mr_decode_error *error) {
+    MR_DEBUG_ASSERT(version == 0 || (version >= MR_MQTT_31 && version <= MR_MQTT_50));
+    // What nearly all are: good, there, and with a length of one byte.
+    if (MR_LIKELY(in.len >= 2) && MR_LIKELY(in.data[1] < 0x80) &&
+        MR_LIKELY(first_byte_allowed(version, in.data[0])) &&
+        MR_LIKELY(in.data[1] + 2u <= packet_bytes_max)) {
+        store_frame(out, in.data[0], 2, in.data[1]);
+        return MR_DECODE_DONE;
+    }
+    return decode_any(in, version, packet_bytes_max, out, error);
 }

@@ -45,6 +45,10 @@ static bool read_properties(struct reader *reader, struct publish_properties *ou
     return true;
 }
 
+static inline bool flags_allowed(uint8_t flags) {
+    return (MR_PUBLISH_FLAGS >> (flags & 0x0f)) & 1;
+}
+
 static bool refuse_topic(struct reader *reader, struct mr_slice topic) {
     return mr_utf8_valid(topic) ? reader_refuse(reader, MR_REASON_TOPIC_NAME_INVALID, topic.data,
                                                 "topic name with wildcard")
@@ -52,15 +56,16 @@ static bool refuse_topic(struct reader *reader, struct mr_slice topic) {
                                                 "topic name is not valid UTF-8");
 }
 
-// Any PUBLISH, good or bad: step by step, saying what is wrong.
+// Any PUBLISH, good or bad: step by step, saying what is wrong. Takes its parameters
+// where the caller got them, so that the way to it costs the other way nothing.
 static __attribute__((noinline)) enum mr_decode_status decode_any(enum mr_version version,
-                                                                  unsigned flags,
+                                                                  uint8_t flags,
                                                                   struct mr_slice body,
                                                                   struct mr_publish *out,
                                                                   struct mr_decode_error *error) {
     struct reader reader = reader_of(body, error);
     unsigned qos = (flags >> 1) & 3u;
-    if (!((MR_PUBLISH_FLAGS >> flags) & 1)) {
+    if (!flags_allowed(flags)) {
         return mr_refuse(error, MR_REASON_MALFORMED_PACKET, 0,
                          qos == 3 ? "QoS is 3" : "DUP with QoS 0");
     }
@@ -100,7 +105,7 @@ static __attribute__((noinline)) enum mr_decode_status decode_any(enum mr_versio
 
 // The PUBLISH that nearly all are: in order, its topic name plain, without properties.
 // False if it isn't that, whatever else it is. Makes no call, so it needs no stack.
-static inline bool decode_plain(enum mr_version version, unsigned flags, struct mr_slice body,
+static inline bool decode_plain(enum mr_version version, uint8_t flags, struct mr_slice body,
                                 struct mr_publish *out) {
     if (body.len < 2) {
         return false;
@@ -110,7 +115,7 @@ static inline bool decode_plain(enum mr_version version, unsigned flags, struct 
     bool has_packet_id = (flags & 6u) != 0;
     bool is_50 = version == MR_MQTT_50;
     size_t head_len = 2 + topic_len + (has_packet_id ? 2u : 0u) + (is_50 ? 1u : 0u);
-    if (MR_UNLIKELY(!((MR_PUBLISH_FLAGS >> flags) & 1)) || MR_UNLIKELY(topic_len == 0) ||
+    if (MR_UNLIKELY(!flags_allowed(flags)) || MR_UNLIKELY(topic_len == 0) ||
         MR_UNLIKELY(body.len < head_len) ||
         MR_UNLIKELY(!text_plain(topic, topic_len, TEXT_TOPIC_NAME))) {
         return false;
@@ -143,10 +148,9 @@ static inline bool decode_plain(enum mr_version version, unsigned flags, struct 
 enum mr_decode_status mr_publish_decode(enum mr_version version, uint8_t flags,
                                         struct mr_slice body, struct mr_publish *out,
                                         struct mr_decode_error *error) {
-    unsigned nibble = flags & 0x0fu;
-    return MR_LIKELY(decode_plain(version, nibble, body, out))
+    return MR_LIKELY(decode_plain(version, flags, body, out))
                ? MR_DECODE_DONE
-               : decode_any(version, nibble, body, out, error);
+               : decode_any(version, flags, body, out, error);
 }
 
 // Lengths of a PUBLISH to be encoded.
