@@ -20,25 +20,25 @@ enum option {
 };
 
 struct option_row {
-    char letter;  // '\0': none.
     const char *name;
-    enum option option;
     const char *value;  // What follows; NULL: nothing. Of OPTION_UNSUPPORTED: advice.
+    enum option option;
+    char letter;  // '\0': none.
 };
 
 static const struct option_row rows[] = {
-    {'c', "config-file", OPTION_CONFIG_FILE, "a file name"},
-    {'d', "daemon", OPTION_DAEMON, NULL},
-    {'h', "help", OPTION_HELP, NULL},
-    {'p', "port", OPTION_PORT, "a port"},
-    {'v', "verbose", OPTION_VERBOSE, NULL},
-    {'\0', "version", OPTION_VERSION, NULL},
-    {'\0', "test-config", OPTION_TEST_CONFIG, NULL},
-    {'\0', "print-config", OPTION_PRINT_CONFIG, NULL},
-    {'\0', "io", OPTION_IO, "the name of a backend"},
-    {'\0', "workers", OPTION_WORKERS, "a number"},
-    {'q', "quiet", OPTION_UNSUPPORTED, "write \"log_type none\" into the configuration file"},
-    {'\0', "tls-keylog", OPTION_UNSUPPORTED, "TLS isn't supported yet"},
+    {"config-file", "a file name", OPTION_CONFIG_FILE, 'c'},
+    {"daemon", NULL, OPTION_DAEMON, 'd'},
+    {"help", NULL, OPTION_HELP, 'h'},
+    {"port", "a port", OPTION_PORT, 'p'},
+    {"verbose", NULL, OPTION_VERBOSE, 'v'},
+    {"version", NULL, OPTION_VERSION, '\0'},
+    {"test-config", NULL, OPTION_TEST_CONFIG, '\0'},
+    {"print-config", NULL, OPTION_PRINT_CONFIG, '\0'},
+    {"io", "the name of a backend", OPTION_IO, '\0'},
+    {"workers", "a number", OPTION_WORKERS, '\0'},
+    {"quiet", "write \"log_type none\" into the configuration file", OPTION_UNSUPPORTED, 'q'},
+    {"tls-keylog", "TLS isn't supported yet", OPTION_UNSUPPORTED, '\0'},
 };
 
 const char *mr_cli_help(void) {
@@ -108,6 +108,7 @@ static enum mr_err refuse_long(char message[MR_CLI_MESSAGE_BYTES], const char *w
 
 static enum mr_err set_number(int *out, char message[MR_CLI_MESSAGE_BYTES], const char *what,
                               const char *value, long min, long max) {
+    MR_ASSERT(value != NULL);  // take_value() saw to it.
     long number = parse_number(value, max);
     if (number < min) {
         (void)snprintf(message, MR_CLI_MESSAGE_BYTES,

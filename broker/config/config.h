@@ -68,7 +68,8 @@ struct mr_listener_config {
     uint32_t security_index;
 };
 
-struct mr_config {
+// Fields stand by meaning, since there is only one of it.
+struct mr_config {                         // NOLINT(clang-analyzer-optin.performance.Padding)
     struct mr_listener_config *listeners;  // At least one.
     uint32_t listener_count;
     // No listener was configured: loopback only, anonymous allowed. There are two listeners

@@ -1,4 +1,5 @@
 // Directives that are more than one value in one field.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "broker/config/reading.h"
@@ -292,11 +293,7 @@ static enum mr_err include(struct mr_reading *reading, const char *folder, const
     if (path == NULL) {
         return MR_ERR_NOMEM;
     }
-    memcpy(path, folder, folder_len);
-    if (!slash) {
-        path[folder_len++] = '/';
-    }
-    memcpy(path + folder_len, name, strlen(name) + 1);
+    (void)snprintf(path, size, "%s%s%s", folder, slash ? "" : "/", name);
     enum mr_err err = mr_reading_file(reading, path);
     free(path);
     return err;

@@ -36,7 +36,7 @@ void mr_log(enum mr_log_type type, const char *format, ...) {
     size_t len = (size_t)printed;
     if (len >= sizeof(line)) {
         len = sizeof(line) - 1;
-        memcpy(line + len - 3, "...", 3);
+        memcpy(line + len - 3, "...", 4);
     }
     // mr_log_text() is for what clients send. If somebody forgot it, the line must still be one.
     for (size_t i = 0; i < len; i++) {
