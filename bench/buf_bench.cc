@@ -57,7 +57,7 @@ class Pool {
 
 // With free lists and without, which is the allocator's price.
 void NewUnref(benchmark::State &state) {
-    Pool pool(state.range(1) != 0 ? 16 << 20 : 0);
+    Pool pool(state.range(1) != 0 ? 16 << 20 : MR_BUF_CACHE_NONE);
     size_t bytes = static_cast<size_t>(state.range(0));
     for (auto _ : state) {
         mr_buf *buf = pool.New(bytes);
@@ -73,7 +73,7 @@ BENCHMARK(NewUnref)->ArgNames({"bytes", "cached"})->ArgsProduct({{64, 256, 4096,
 
 // Many at once, as when messages are queued.
 void NewUnrefMany(benchmark::State &state) {
-    Pool pool(state.range(1) != 0 ? 16 << 20 : 0);
+    Pool pool(state.range(1) != 0 ? 16 << 20 : MR_BUF_CACHE_NONE);
     std::vector<mr_buf *> bufs(static_cast<size_t>(state.range(0)));
     for (auto _ : state) {
         for (mr_buf *&buf : bufs) {

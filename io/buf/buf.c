@@ -32,6 +32,8 @@
 #define ALIGN_SLACK (_Alignof(max_align_t) >= DATA_ALIGN ? 0u : DATA_ALIGN)
 #define HEADER_BYTES ((sizeof(struct mr_buf) + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN)
 
+#define CACHED_BYTES_DEFAULT (64u * CLASS_BYTES_MAX)
+
 // A release pays for at most so many evictions of colder buffers.
 #define EVICT_COUNT_MAX 16u
 
@@ -162,6 +164,11 @@ enum mr_err mr_buf_pool_new(struct mr_buf_pool **out, const struct mr_buf_pool_o
         return MR_ERR_NOMEM;
     }
     pool->options = *options;
+    if (options->cached_bytes_max == 0) {
+        pool->options.cached_bytes_max = CACHED_BYTES_DEFAULT;
+    } else if (options->cached_bytes_max == MR_BUF_CACHE_NONE) {
+        pool->options.cached_bytes_max = 0;
+    }
     atomic_init(&pool->returned, NULL);
     *out = pool;
     return MR_OK;

@@ -37,9 +37,11 @@ struct mr_buf {
 struct mr_buf_pool_options {
     // Bytes that may be in use at once, 0 for no limit. Beyond: mr_buf_new gives NULL.
     uint64_t bytes_max;
-    // Bytes kept on free lists for reuse; the rest goes back to the allocator.
+    // Bytes kept on free lists for reuse; the rest goes back to the allocator. 0: 4 MiB,
+    // which is 64 of the largest class; MR_BUF_CACHE_NONE: none.
     uint64_t cached_bytes_max;
 };
+#define MR_BUF_CACHE_NONE UINT64_MAX
 
 struct mr_buf_stats {
     uint64_t in_use_bytes;      // Capacity of all buffers that are referenced.

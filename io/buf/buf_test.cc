@@ -197,11 +197,23 @@ TEST_F(Buf, IsKeptUpToTheCacheLimit) {
 }
 
 TEST_F(Buf, IsNotKeptIfTheCacheIsOff) {
-    Use(NewPool(0, 0));
+    Use(NewPool(0, MR_BUF_CACHE_NONE));
     mr_buf_unref(New(64));
     mr_buf_unref(New(64));
     EXPECT_EQ(0u, Stats(pool_).cached_bytes);
     EXPECT_EQ(2u, Stats(pool_).allocated_count);
+}
+
+TEST_F(Buf, IsKeptUpTo4MiBIfNothingElseWasSaid) {
+    Use(NewPool(0, 0));
+    std::vector<mr_buf *> bufs;
+    for (int i = 0; i < 65; i++) {
+        bufs.push_back(New(65536));
+    }
+    for (mr_buf *buf : bufs) {
+        mr_buf_unref(buf);
+    }
+    EXPECT_EQ(64u * 65536u, Stats(pool_).cached_bytes);
 }
 
 TEST_F(Buf, OfASizeInUseDrivesOutThoseOfAnEarlierBurst) {
