@@ -242,6 +242,15 @@ TEST(Property, WithBadUtf8IsMalformed) {
     }
 }
 
+// [MQTT-1.5.5-1]
+TEST(Property, WithAVariableByteIntegerTooLongOrNotShortestIsMalformed) {
+    for (const char *value : {"8000", "ff00", "808000", "80808000", "8080808000", "8080808001",
+                              "ffffffff01", "ffffffff7f"}) {
+        EXPECT_EQ(0x81, DecodeWith(SUBSCRIBE, 0x0b, Encoded(0x0b, Hex(value))).reason()) << value;
+        EXPECT_EQ(0x81, DecodeWith(PUBLISH, 0x0b, Encoded(0x0b, Hex(value))).reason()) << value;
+    }
+}
+
 // Binary data may hold anything.
 TEST(Property, WithBinaryDataTakesAnyBytes) {
     Bytes value = Hex("0004 00 ff c0 80");
