@@ -68,6 +68,12 @@ static bool read_config(struct program *program) {
     return err == MR_OK;
 }
 
+static void log_to_terminal(void *ctx, enum mr_log_type type, const char *line, size_t len) {
+    (void)ctx;
+    (void)type;
+    fprintf(stderr, "%.*s\n", (int)len, line);
+}
+
 // Actions that end before a broker starts. Returns the exit status.
 static int inform(struct program *program) {
     switch (program->cli.action) {
@@ -83,6 +89,8 @@ static int inform(struct program *program) {
     if (!read_config(program)) {
         return EXIT_FAILURE;
     }
+    struct mr_log_sink sink = {NULL, log_to_terminal};
+    mr_log_set_sink(&sink, MR_LOG_ALL);
     struct mr_policy_set *policies = mr_policies_read(program->config);
     char *text = mr_config_print(program->config);
     bool ok = policies != NULL && text != NULL;
@@ -123,7 +131,7 @@ static void check_descriptors(const struct mr_config *config) {
     uint64_t descriptors = mr_process_raise_files();
     for (uint32_t i = 0; i < config->listener_count; i++) {
         uint32_t max = config->listeners[i].connections_max;
-        if (max != UINT32_MAX && max + OTHER_DESCRIPTORS > descriptors) {
+        if (max != UINT32_MAX && (uint64_t)max + OTHER_DESCRIPTORS > descriptors) {
             mr_log(MR_LOG_WARNING,
                    "max_connections %u can't be reached: the system allows %llu open files.", max,
                    (unsigned long long)descriptors);
@@ -208,6 +216,22 @@ static void say_listening(const struct program *program) {
     }
 }
 
+static bool drop_privileges(const struct mr_config *config) {
+    int os_error = 0;
+    enum mr_err err = mr_process_drop_privileges(config->user, &os_error);
+    if (err == MR_ERR_ACCESS && config->user == NULL) {
+        // Root of a container without privileges: there is no other user to become.
+        mr_log(MR_LOG_WARNING, "Still running as root: the system allows no other user here.");
+        return true;
+    }
+    if (err != MR_OK) {
+        mr_log(MR_LOG_ERROR, "Can't become user %s: %s (%s).",
+               config->user != NULL ? config->user : "mosquitto", mr_err_text(err),
+               strerror(os_error));
+    }
+    return err == MR_OK;
+}
+
 static bool start(struct program *program) {
     const struct mr_config *config = program->config;
     int os_error = 0;
@@ -220,14 +244,10 @@ static bool start(struct program *program) {
         mr_log(MR_LOG_ERROR, "%s: %s.", config->pid_file, strerror(os_error));
         return false;
     }
-    enum mr_err err = mr_process_drop_privileges(config->user, &os_error);
-    if (err != MR_OK) {
-        mr_log(MR_LOG_ERROR, "Can't become user %s: %s (%s).",
-               config->user != NULL ? config->user : "mosquitto", mr_err_text(err),
-               strerror(os_error));
+    if (!drop_privileges(config)) {
         return false;
     }
-    err = mr_server_start(program->server);
+    enum mr_err err = mr_server_start(program->server);
     if (err != MR_OK) {
         mr_log(MR_LOG_ERROR, "Can't start threads: %s.", mr_err_text(err));
         return false;

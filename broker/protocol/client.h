@@ -142,6 +142,10 @@ struct mr_auth_policy *mr_client_policy(const struct mr_client *client);
 void mr_client_identity(const struct mr_client *client, struct mr_auth_identity *out);
 void mr_record_identity(const struct mr_session_record *record, struct mr_auth_identity *out);
 
+// protocol.c
+// Drops what waits for a session and may not be read by it (any more).
+void mr_protocol_recheck_waiting(struct mr_protocol *protocol, struct mr_session *session);
+
 // client.c
 void mr_client_pause(struct mr_client *client, enum mr_pause reason);
 void mr_client_resume(struct mr_client *client, enum mr_pause reason);

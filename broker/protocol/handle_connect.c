@@ -501,6 +501,10 @@ static enum mr_handled accept(struct connecting *it, struct mr_session_record *r
     if (!send_accepting_connack(it)) {
         return mr_client_drop(client);
     }
+    if (it->session_present && client->acl) {
+        // It may have come back as another user.
+        mr_protocol_recheck_waiting(protocol, &record->session);
+    }
     mr_session_attach(&record->session, &client->link);
     mr_router_online(protocol->router, &record->session);
     mr_router_pump(protocol->router, &record->session);

@@ -45,7 +45,8 @@ static enum mr_reason subscribe(struct mr_client *client, const struct mr_filter
     if (!may_subscribe(client, filter->filter)) {
         return MR_REASON_NOT_AUTHORIZED;
     }
-    if (record->session.subscriptions.count >= protocol->config->subscriptions_per_client_max) {
+    if (record->session.subscriptions.count >= protocol->config->subscriptions_per_client_max &&
+        !mr_router_has_subscription(protocol->router, &record->session, filter)) {
         return MR_REASON_QUOTA_EXCEEDED;
     }
     struct mr_subscription_options granted = *options;

@@ -45,6 +45,21 @@ static bool may_receive(void *ctx, struct mr_session *session, struct mr_slice t
     return mr_auth_check_acl(policy, &identity, topic, MR_ACL_READ);
 }
 
+struct reader {
+    struct mr_protocol *protocol;
+    struct mr_session *session;
+};
+
+static bool reader_may_receive(void *ctx, struct mr_slice topic) {
+    struct reader *reader = ctx;
+    return may_receive(reader->protocol, reader->session, topic);
+}
+
+void mr_protocol_recheck_waiting(struct mr_protocol *protocol, struct mr_session *session) {
+    struct reader reader = {protocol, session};
+    mr_session_drop_waiting(session, reader_may_receive, &reader);
+}
+
 static void on_link_failed(void *ctx, struct mr_session *session) {
     struct mr_session_record *record = mr_record_of(session);
     (void)ctx;
@@ -247,6 +262,13 @@ void mr_protocol_set_policies(struct mr_protocol *protocol, struct mr_policy_set
     mr_policy_set_unref(protocol->policies);
     protocol->policies = mr_policy_set_ref(policies);
     mr_router_forget_routes(protocol->router);
+    for (uint32_t i = 1; i < protocol->router->session_capacity; i++) {
+        struct mr_session *session =
+            mr_router_session(protocol->router, mr_subscriber_make(protocol->worker, i));
+        if (session != NULL) {
+            mr_protocol_recheck_waiting(protocol, session);
+        }
+    }
     struct mr_client *next;
     for (struct mr_client *client = protocol->clients; client != NULL; client = next) {
         next = client->next;

@@ -221,10 +221,24 @@ static void leave_node(struct mr_router *router, struct mr_session *session,
     mr_trie_remove(router->shared->trie, node, session->subscriber);
 }
 
+// The node of the session's own subscription to `filter`, or NULL.
+static struct mr_trie_node *find_own(const struct mr_router *router,
+                                     const struct mr_session *session,
+                                     const struct mr_filter *filter) {
+    struct mr_trie_node *node = mr_trie_find(router->shared->trie, filter);
+    bool own = node != NULL && mr_subscription_set_has(&session->subscriptions, node);
+    return own ? node : NULL;
+}
+
+bool mr_router_has_subscription(const struct mr_router *router, const struct mr_session *session,
+                                const struct mr_filter *filter) {
+    return find_own(router, session, filter) != NULL;
+}
+
 bool mr_router_unsubscribe(struct mr_router *router, struct mr_session *session,
                            const struct mr_filter *filter) {
-    struct mr_trie_node *node = mr_trie_find(router->shared->trie, filter);
-    if (node == NULL || !mr_subscription_set_has(&session->subscriptions, node)) {
+    struct mr_trie_node *node = find_own(router, session, filter);
+    if (node == NULL) {
         return false;
     }
     mr_subscription_set_remove(&session->subscriptions, node);

@@ -110,6 +110,8 @@ MR_NODISCARD enum mr_err mr_router_subscribe(struct mr_router *router, struct mr
                                              const struct mr_filter *filter,
                                              const struct mr_subscription_options *options,
                                              uint32_t subscription_id, bool *existed_out);
+bool mr_router_has_subscription(const struct mr_router *router, const struct mr_session *session,
+                                const struct mr_filter *filter);
 // False if there was no such subscription.
 bool mr_router_unsubscribe(struct mr_router *router, struct mr_session *session,
                            const struct mr_filter *filter);

@@ -26,18 +26,48 @@ void mr_queue_drop_front(struct mr_session *session) {
     mr_items_pop(&session->queue);
 }
 
-void mr_queue_drop_qos0(struct mr_session *session) {
+// Drops the waiting deliveries for which `keep` says false; returns how many.
+static uint32_t drop_unless(struct mr_session *session,
+                            bool (*keep)(void *ctx, const struct mr_item *item), void *ctx) {
     uint32_t kept = 0;
-    for (uint32_t i = 0; i < session->queue.count; i++) {
+    uint32_t count = session->queue.count;
+    for (uint32_t i = 0; i < count; i++) {
         struct mr_item *item = mr_items_at(&session->queue, i);
-        if (item->qos == 0) {
-            release(session, item);
-            mr_count(&session->env->counters->dropped_offline);
-        } else {
+        if (keep(ctx, item)) {
             *mr_items_at(&session->queue, kept++) = *item;
+        } else {
+            release(session, item);
         }
     }
     session->queue.count = kept;
+    return count - kept;
+}
+
+static bool is_above_qos0(void *ctx, const struct mr_item *item) {
+    (void)ctx;
+    return item->qos > 0;
+}
+
+void mr_queue_drop_qos0(struct mr_session *session) {
+    uint32_t dropped = drop_unless(session, is_above_qos0, NULL);
+    mr_count_add(&session->env->counters->dropped_offline, dropped);
+}
+
+struct rights {
+    bool (*keep)(void *ctx, struct mr_slice topic);
+    void *ctx;
+};
+
+static bool is_allowed(void *ctx, const struct mr_item *item) {
+    const struct rights *rights = ctx;
+    return rights->keep(rights->ctx, mr_message_topic(item->message));
+}
+
+void mr_session_drop_waiting(struct mr_session *session,
+                             bool (*keep)(void *ctx, struct mr_slice topic), void *ctx) {
+    struct rights rights = {keep, ctx};
+    uint32_t dropped = drop_unless(session, is_allowed, &rights);
+    mr_count_add(&session->env->counters->dropped_denied, dropped);
 }
 
 // Is there no room for another message of `bytes`, with limits `factor` times as high? A

@@ -155,6 +155,10 @@ void mr_session_take_shared(struct mr_session *session, struct mr_trie_node *nod
                                        struct mr_message *message),
                             void *ctx);
 
+// Drops what waits with a topic name for which `keep` says false: access rights have changed.
+void mr_session_drop_waiting(struct mr_session *session,
+                             bool (*keep)(void *ctx, struct mr_slice topic), void *ctx);
+
 // Gives back memory that an idle session doesn't need.
 void mr_session_trim(struct mr_session *session);
 
