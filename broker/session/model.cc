@@ -129,9 +129,8 @@ bool Model::Write(const Delivery &delivery, bool dup) {
         packet.forwardable = message.forwardable;
         packet.ids = IdsNow(delivery);
         if (message.expires_ms != 0) {
-            uint64_t left =
-                message.expires_ms > *now_ms_ ? message.expires_ms - *now_ms_ : uint64_t{1};
-            packet.expiry_s = static_cast<uint32_t>((left + 999) / 1000);
+            uint64_t left = message.expires_ms > *now_ms_ ? message.expires_ms - *now_ms_ : 0;
+            packet.expiry_s = std::max<uint32_t>(1, static_cast<uint32_t>((left + 500) / 1000));
         }
         auto known = aliases_.find(packet.topic);
         if (known != aliases_.end()) {
