@@ -336,7 +336,7 @@ class Files(AccessTest):
     def test_cve_2018_20145_acl_of_one_listener(self):
         """per_listener_settings: each listener's files, and no others."""
         config = (
-            "per_listener_settings true\n"
+            "per_listener_settings true\nuser root\n"
             "listener {port} 127.0.0.1\nallow_anonymous true\nacl_file {dir}/acl\n"
             "listener {port2} 127.0.0.1\nallow_anonymous false\npassword_file {dir}/passwd\n"
         )

@@ -14,7 +14,7 @@
 
 #define WAIT_S 30
 #define TEXT_BYTES 512
-#define MESSAGES 300  // Of each QoS.
+#define MESSAGES 100  // Of each QoS.
 
 static const char *prefix;
 static int version;

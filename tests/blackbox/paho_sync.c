@@ -68,8 +68,8 @@ static MQTTClient open_client(const char *name, bool clean, const char *will_top
 
 static void close_client(MQTTClient client) {
     int code = version < MQTTVERSION_5
-                   ? MQTTClient_disconnect(client, 1000)
-                   : MQTTClient_disconnect5(client, 1000, MQTTREASONCODE_SUCCESS, NULL);
+                   ? MQTTClient_disconnect(client, 0)
+                   : MQTTClient_disconnect5(client, 0, MQTTREASONCODE_SUCCESS, NULL);
     if (code != MQTTCLIENT_SUCCESS) {
         fail("disconnect", code);
     }

@@ -82,7 +82,9 @@ class Client:
         if self.closed:
             raise Closed("the connection is closed")
         wait = max(0, deadline - time.monotonic())
-        if not select.select([self.socket], [], [], wait)[0]:
+        poll = select.poll()  # select() knows no descriptor above 1023.
+        poll.register(self.socket, select.POLLIN)
+        if not poll.poll(wait * 1000):
             return False
         try:
             data = self.socket.recv(1 << 18)
