@@ -45,6 +45,8 @@ class Backend {
     virtual void PassTime(uint32_t ms) = 0;
     // Can loops run on several threads?
     virtual bool HasThreads() = 0;
+    // Has the next turn everything that was sent before it?
+    virtual bool IsPrompt() = 0;
     // How many bytes surely don't fit between a sender and a receiver that doesn't read.
     virtual size_t MoreThanFits() = 0;
 };

@@ -21,31 +21,45 @@ struct Timer : public mr_timer {
 // ------------------------------------------------------------------------------ turns
 
 TEST_P(BackendTest, ATurnHasItsOrder) {
+    if (!backend_->IsPrompt()) {
+        GTEST_SKIP() << "the bytes may miss this turn";
+    }
+    struct Ctx {
+        std::string order;
+        mr_loop *loop;
+        uint64_t send_count;
+    };
     // What options_.ctx points to is used until TearDown() has ended, here and below.
-    static std::string order;
-    options_.ctx = &order;
-    options_.on_wake = [](void *ctx) { *static_cast<std::string *>(ctx) += " wake"; };
-    options_.on_turn_end = [](void *ctx) {
-        *static_cast<std::string *>(ctx) += " turn_end";
+    static Ctx ctx;
+    ctx = {};
+    options_.ctx = &ctx;
+    options_.on_wake = [](void *c) { static_cast<Ctx *>(c)->order += " wake"; };
+    options_.on_turn_end = [](void *c) {
+        auto *self = static_cast<Ctx *>(c);
+        struct mr_loop_stats stats;
+        mr_loop_stats(self->loop, &stats);
+        self->send_count = stats.send_count;
+        self->order += " turn_end";
         return false;
     };
-    Pair pair = MakePair(&kConnWatermarkHandler);
+    ctx.loop = loop();
+    Pair pair = MakePair();
     pair.conn->on_recv = [&](Conn *conn, mr_buf *, mr_slice data, size_t *) {
-        order += " recv";
+        ctx.order += " recv";
         conn->Write(Pattern(2000));
         mr_loop_wake(loop());
         return data.len;
     };
-    // Sending is what makes on_drain come.
-    pair.conn->on_drain = [&](Conn *) { order += " sent"; };
-    Timer timer([&](Timer *) { order += " timer"; });
+    Timer timer([&](Timer *) { ctx.order += " timer"; });
     Turn();
-    order.clear();
+    ctx.order.clear();
     mr_timer_start(loop(), &timer, 0);
     EXPECT_EQ(1u, pair.peer->Send("x"));
     backend_->PassTime(2 * MR_TIMER_TICK_MS);
     Turn();
-    EXPECT_EQ(" recv timer wake turn_end sent", order);
+    EXPECT_EQ(" recv timer wake turn_end", ctx.order);
+    EXPECT_EQ(0u, ctx.send_count) << "sending is the last";
+    EXPECT_EQ(1u, Stats().send_count);
 }
 
 TEST_P(BackendTest, ATurnThatReportsMoreWorkIsFollowedByOneThatDoesNotWait) {
@@ -66,22 +80,25 @@ TEST_P(BackendTest, ATurnThatReportsMoreWorkIsFollowedByOneThatDoesNotWait) {
 
 TEST_P(BackendTest, WhatOnCloseBringsUpIsSeenByATurnEndWithoutWaiting) {
     struct Ctx {
-        int count;
+        bool brought_up;
+        bool seen;
     };
     static Ctx ctx;
     ctx = {};
     options_.ctx = &ctx;
     options_.on_turn_end = [](void *c) {
-        static_cast<Ctx *>(c)->count++;
+        auto *self = static_cast<Ctx *>(c);
+        self->seen = self->brought_up;
         return false;
     };
     Pair pair = MakePair();
+    pair.conn->on_close = [](Conn *) { ctx.brought_up = true; };
     mr_stream_close(pair.conn, MR_CLOSE_ABORT, 0);
-    Turn(UINT32_MAX);
-    ASSERT_TRUE(pair.conn->closed());
-    int before = ctx.count;
-    Turn(UINT32_MAX);
-    EXPECT_EQ(before + 1, ctx.count);
+    RunUntil([&] { return pair.conn->closed(); });
+    if (!ctx.seen) {
+        Turn(UINT32_MAX);
+    }
+    EXPECT_TRUE(ctx.seen);
 }
 
 TEST_P(BackendTest, RunReturnsAfterTheTurnThatStopsIt) {

@@ -41,7 +41,7 @@ TEST_P(BackendTest, AThousandConnectionsEachEcho) {
         };
     }
     for (uint32_t i = 0; i < pairs.size(); i++) {
-        ASSERT_EQ(20u, pairs[i].peer->Send(Pattern(20, i)));
+        SendAll(pairs[i].peer.get(), Pattern(20, i));
     }
     for (uint32_t i = 0; i < pairs.size(); i++) {
         ASSERT_EQ(Pattern(20, i), RecvAll(pairs[i].peer.get(), 20));
@@ -281,7 +281,7 @@ TEST_P(BackendTest, AfterResumingTheUnconsumedBytesComeAgain) {
             return conn->Take(data);
         }
         mr_stream_recv_pause(conn);
-        return conn->Take(mr_slice_of(data.data, 3));
+        return conn->Take(mr_slice_of(data.data, data.len / 2));
     };
     SendAll(pair.peer.get(), "abcdef");
     RunUntil([&] { return pair.conn->recv_count == 1; });
@@ -314,6 +314,8 @@ TEST_P(BackendTest, AfterResumingTheRestComesEvenIfThePeerSendsNothing) {
     full = false;
     mr_stream_recv_resume(pair.conn);
     Turn();
+    EXPECT_EQ(3, pair.conn->recv_count);
+    RunUntil([&] { return pair.conn->received.size() == 3; });
     EXPECT_EQ("abc", pair.conn->received);
 }
 
@@ -335,10 +337,12 @@ TEST_P(BackendTest, OneStreamGetsOnlyItsShareOfATurn) {
     Pair modest = MakePair();
     SendAll(greedy.peer.get(), Pattern(100000));
     SendAll(modest.peer.get(), "x");
-    size_t before = 0;
+    // Between two turns there may be an event on top of what was left over.
+    const size_t bound = backend_->IsPrompt() ? 1000 : 2000;
+    size_t before = greedy.conn->received.size();
     RunUntil([&] {
         size_t now = greedy.conn->received.size();
-        EXPECT_LE(now - before, 1000u);
+        EXPECT_LE(now - before, bound);
         before = now;
         return now == 100000;
     });

@@ -10,6 +10,9 @@ mr_slice SliceOf(const std::string &bytes) {
 }  // namespace
 
 TEST_P(BackendTest, AllThatATurnWritesLeavesInOneSend) {
+    if (!backend_->IsPrompt()) {
+        GTEST_SKIP() << "a send may take a part";
+    }
     Pair pair = MakePair();
     Turn();
     uint64_t before = Stats().send_count;
@@ -18,9 +21,8 @@ TEST_P(BackendTest, AllThatATurnWritesLeavesInOneSend) {
         expected += Pattern(300, i);
         pair.conn->Write(Pattern(300, i));
     }
-    Turn();
+    RunUntil([&] { return mr_stream_pending_bytes(pair.conn) == 0; });
     EXPECT_EQ(before + 1, Stats().send_count);
-    EXPECT_EQ(0u, mr_stream_pending_bytes(pair.conn));
     EXPECT_TRUE(expected == RecvAll(pair.peer.get(), expected.size()));
 }
 
@@ -126,19 +128,27 @@ TEST_P(BackendTest, OnDrainComesWhenPendingOutputHasFallenLow) {
 
 TEST_P(BackendTest, OnDrainMayWriteMoreWithoutHoldingUpTheTurn) {
     Pair pair = MakePair(&kConnWatermarkHandler);
-    std::string expected;
+    const std::string bytes = Pattern(2000);
     pair.conn->on_drain = [&](Conn *conn) {
         if (conn->drain_count <= 50) {
-            expected += Pattern(2000, 2);
-            conn->Write(Pattern(2000, 2));
+            conn->Write(bytes);
         }
     };
-    expected += Pattern(2000, 2);
-    pair.conn->Write(Pattern(2000, 2));
-    Turn();
-    EXPECT_EQ(1, pair.conn->drain_count);
-    RunUntil([&] { return pair.conn->drain_count == 51; });
-    EXPECT_TRUE(expected == RecvAll(pair.peer.get(), expected.size()));
+    pair.conn->Write(bytes);
+    int before = 0;
+    std::string got;
+    RunUntil([&] {
+        EXPECT_LE(pair.conn->drain_count, before + 1) << "in one turn";
+        before = pair.conn->drain_count;
+        pair.peer->Recv(&got, 1 << 16);
+        return pair.conn->drain_count == 51;
+    });
+    got += RecvAll(pair.peer.get(), 51 * bytes.size() - got.size());
+    std::string expected;
+    for (int i = 0; i < 51; i++) {
+        expected += bytes;
+    }
+    EXPECT_TRUE(expected == got);
 }
 
 TEST_P(BackendTest, FlushingNothingSendsNothing) {

@@ -326,6 +326,7 @@ static void recv_ended(struct mr_stream *stream, enum mr_err why, int os_error) 
         mr_stream_close_for(stream, why, (uint32_t)os_error);
         return;
     }
+    stream->flags &= ~MR_STREAM_BLOCKED;
     mr_stream_end(stream, why, os_error);
 }
 

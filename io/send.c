@@ -37,7 +37,7 @@ void mr_stream_flush(struct mr_stream *stream) {
         return;
     }
     mr_send_note_high(stream);
-    if (stream->flags & MR_STREAM_BLOCKED) {
+    if (stream->flags & (MR_STREAM_BLOCKED | MR_STREAM_SENDING)) {
         // Looking at a queue that only grows pays each time that it has doubled.
         if (bytes_bucket(stream->out.bytes) > bucket_get(stream)) {
             mr_stream_queue(stream, MR_STREAM_COMPACT);
@@ -54,17 +54,18 @@ void mr_send_run(struct mr_stream *stream) {
         mr_chain_clear(&stream->out);
         return;
     }
-    if (flags & MR_STREAM_BLOCKED) {
+    if (flags & (MR_STREAM_BLOCKED | MR_STREAM_SENDING)) {
         if (flags & MR_STREAM_COMPACT) {
             mr_chain_compact(&stream->out, stream->loop->core.pool, stream->bytes_in_flight);
             bucket_set(stream);
         }
         return;
     }
-    if ((flags & MR_STREAM_SENDING) || stream->out.bytes == 0) {
+    if (stream->out.bytes == 0) {
         return;
     }
     mr_send_note_high(stream);
+    bucket_set(stream);
     stream->flags |= MR_STREAM_SENDING;
     stream->loop->core.backend->stream_send(stream);
 }

@@ -81,7 +81,7 @@ static void on_linger_fire(struct mr_timer *timer) {
     mr_stream_end(linger->stream, MR_OK, 0);
 }
 
-static void linger_start(struct mr_stream *stream) {
+static void linger_start(struct mr_stream *stream, uint32_t linger_ms) {
     if (stream->flags & MR_STREAM_LINGERING) {
         return;
     }
@@ -95,7 +95,7 @@ static void linger_start(struct mr_stream *stream) {
     linger->held = stream->in;
     stream->linger = linger;
     stream->flags |= MR_STREAM_LINGERING;
-    mr_timer_start(stream->loop, &linger->timer, stream->end_data);
+    mr_timer_start(stream->loop, &linger->timer, linger_ms);
 }
 
 static void linger_free(struct mr_stream *stream) {
@@ -143,8 +143,13 @@ static void settle_closing(struct mr_stream *stream) {
         return;
     }
     if (stream->flags & MR_STREAM_LINGER) {
-        linger_start(stream);
+        linger_start(stream, stream->end_data);
+    } else if (stream->flags & MR_STREAM_SENDING) {
+        // A backend that completes never says that the kernel takes no more.
+        linger_start(stream, 0);
     } else if (stream->flags & MR_STREAM_BLOCKED) {
+        // What the kernel has taken may still get away.
+        stream->flags &= ~MR_STREAM_BLOCKED;
         mr_stream_end(stream, MR_OK, 0);
     }
 }
@@ -164,6 +169,7 @@ static void settle(struct mr_stream *stream) {
         mr_send_run(stream);
     }
     if (stream->flags & MR_STREAM_ENDED) {
+        // Aborted although the peer doesn't read: then the kernel shouldn't wait for it either.
         backend->stream_close(stream, (stream->flags & MR_STREAM_BLOCKED) != 0);
         return;
     }
@@ -245,30 +251,41 @@ void mr_io_on_detached(struct mr_stream *stream) {
 
 // ------------------------------------------------------------------ for the owner
 
+static bool rest_copy(struct mr_stream *stream, struct mr_slice initial) {
+    if (initial.len == 0) {
+        return true;
+    }
+    if (initial.len > UINT32_MAX) {
+        return false;
+    }
+    stream->in = mr_buf_new(stream->loop->core.pool, initial.len);
+    if (stream->in == NULL) {
+        return false;
+    }
+    memcpy(stream->in->data, initial.data, initial.len);
+    stream->in_len = (uint32_t)initial.len;
+    stream->flags |= MR_STREAM_IN_OWN;
+    return true;
+}
+
 enum mr_err mr_stream_attach(struct mr_loop *loop, struct mr_stream *stream, intptr_t handle,
                              struct mr_slice initial, const struct mr_stream_handler *handler) {
     memset(stream, 0, sizeof *stream);
     stream->loop = loop;
     stream->handler = handler;
     stream->handle = handle;
-    if (initial.len > 0) {
-        struct mr_buf *buf =
-            initial.len <= UINT32_MAX ? mr_buf_new(loop->core.pool, initial.len) : NULL;
-        if (buf == NULL) {
-            return MR_ERR_NOMEM;
+    // The loop may still be being set up, by a thread that hasn't entered its pool.
+    struct mr_buf_pool *entered = mr_buf_pool_current;
+    mr_buf_pool_enter(loop->core.pool);
+    enum mr_err err = MR_ERR_NOMEM;
+    if (rest_copy(stream, initial)) {
+        err = loop->core.backend->stream_open(stream);
+        if (err != MR_OK) {
+            mr_recv_release(stream);
         }
-        memcpy(buf->data, initial.data, initial.len);
-        stream->in = buf;
-        stream->in_len = (uint32_t)initial.len;
-        stream->flags |= MR_STREAM_IN_OWN;
     }
-    enum mr_err err = loop->core.backend->stream_open(stream);
+    mr_buf_pool_enter(entered);
     if (err != MR_OK) {
-        // The loop may still be being set up, by a thread that hasn't entered its pool.
-        struct mr_buf_pool *entered = mr_buf_pool_current;
-        mr_buf_pool_enter(loop->core.pool);
-        mr_recv_release(stream);
-        mr_buf_pool_enter(entered);
         return err;
     }
     loop->stream_count++;

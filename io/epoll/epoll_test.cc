@@ -93,6 +93,9 @@ class EpollBackend : public Backend {
     bool HasThreads() override {
         return true;
     }
+    bool IsPrompt() override {
+        return true;
+    }
     size_t MoreThanFits() override {
         // Linux lets a send buffer grow to 4 MiB and a receive buffer to 6 MiB.
         return 12 << 20;
