@@ -23,6 +23,8 @@ struct mr_retained {
     struct mr_retained_memory memory;
     struct mr_retained_tree tree;
     struct mr_retained_stats stats;
+    uint64_t own_count;  // Of the broker's own messages.
+    uint64_t own_bytes;
     // The topic name that the last sweep ended with; empty: at the beginning.
     uint8_t *swept;
     size_t swept_len;
@@ -136,13 +138,26 @@ static uint64_t buffer_bytes(const struct mr_message *message) {
                                    message->buf->capacity);
 }
 
+// The broker's own messages ($SYS) have no publisher, and no share in the limits of others.
+static bool is_own(const struct mr_message *message) {
+    return message->publisher == 0;
+}
+
 static void count_in(struct mr_retained *store, const struct mr_message *message) {
+    if (is_own(message)) {
+        store->own_count++;
+        store->own_bytes += mr_message_bytes(message);
+    }
     store->stats.message_count++;
     store->stats.message_bytes += mr_message_bytes(message);
     store->stats.buffer_bytes += buffer_bytes(message);
 }
 
 static void count_out(struct mr_retained *store, const struct mr_message *message) {
+    if (is_own(message)) {
+        store->own_count--;
+        store->own_bytes -= mr_message_bytes(message);
+    }
     store->stats.message_count--;
     store->stats.message_bytes -= mr_message_bytes(message);
     store->stats.buffer_bytes -= buffer_bytes(message);
@@ -151,13 +166,19 @@ static void count_out(struct mr_retained *store, const struct mr_message *messag
 // Is there room for `message` in place of `old` (NULL: in addition)?
 static bool limits_allow(const struct mr_retained *store, const struct mr_message *message,
                          const struct mr_message *old) {
+    if (is_own(message)) {
+        return true;
+    }
+    bool counted = old != NULL && !is_own(old);
     uint64_t count_max = store->options.messages_max;
-    if (old == NULL && count_max != 0 && store->stats.message_count >= count_max) {
+    uint64_t count = store->stats.message_count - store->own_count - (counted ? 1 : 0);
+    if (count_max != 0 && count >= count_max) {
         return false;
     }
     uint64_t bytes_max = store->options.bytes_max;
     uint64_t bytes = mr_message_bytes(message);
-    uint64_t others = store->stats.message_bytes - (old != NULL ? mr_message_bytes(old) : 0);
+    uint64_t others =
+        store->stats.message_bytes - store->own_bytes - (counted ? mr_message_bytes(old) : 0);
     return bytes_max == 0 || (bytes <= bytes_max && others <= bytes_max - bytes);
 }
 

@@ -276,34 +276,31 @@ uint64_t Model::QueuedBytes() const {
     return bytes;
 }
 
-bool Model::Full(uint64_t bytes, uint64_t factor) const {
-    if (settings_.queued_messages_max != 0 &&
-        QueuedCount() >= settings_.queued_messages_max * factor) {
+bool Model::Full(uint64_t bytes) const {
+    if (settings_.queued_messages_max != 0 && QueuedCount() >= settings_.queued_messages_max) {
         return true;
     }
     return settings_.queued_bytes_max != 0 && QueuedCount() > 0 &&
-           QueuedBytes() + bytes > settings_.queued_bytes_max * factor;
+           QueuedBytes() + bytes > settings_.queued_bytes_max;
 }
 
 bool Model::MakeRoom(uint64_t bytes) {
-    while (Full(bytes, 1) && !queue_.empty() && queue_.front().message.expires_ms != 0 &&
+    while (Full(bytes) && !queue_.empty() && queue_.front().message.expires_ms != 0 &&
            queue_.front().message.expires_ms <= *now_ms_) {
         queue_.pop_front();
         drops_.expired++;
     }
-    while (Full(bytes, 1) && settings_.slow_policy == MR_SLOW_DROP_OLDEST) {
+    while (Full(bytes) && settings_.slow_policy == MR_SLOW_DROP_OLDEST) {
         queue_.erase(std::find_if(queue_.begin(), queue_.end(),
                                   [](const Delivery &delivery) { return !delivery.grant.replay; }));
         drops_.oldest++;
     }
-    if (!Full(bytes, 1)) {
+    if (!Full(bytes)) {
         return true;
     }
     if (online() && settings_.slow_policy == MR_SLOW_BACKPRESSURE) {
         congested_ = true;
-        if (!Full(bytes, 2)) {
-            return true;
-        }
+        return true;
     }
     if (online() && settings_.slow_policy == MR_SLOW_DISCONNECT) {
         too_slow_ = true;

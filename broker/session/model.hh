@@ -135,7 +135,7 @@ class Model {
     uint32_t QuotaUsed() const;
     uint64_t QueuedCount() const;
     uint64_t QueuedBytes() const;
-    bool Full(uint64_t bytes, uint64_t factor) const;
+    bool Full(uint64_t bytes) const;
     bool MakeRoom(uint64_t bytes);
     void Enqueue(const ModelMessage &message, const Grant &grant);
     void SendNew(Delivery delivery);

@@ -70,16 +70,15 @@ void mr_session_drop_waiting(struct mr_session *session,
     mr_count_add(&session->env->counters->dropped_denied, dropped);
 }
 
-// Is there no room for another message of `bytes`, with limits `factor` times as high? A
-// message that is larger than the limit in bytes may wait alone.
-static bool is_full(const struct mr_session *session, uint64_t bytes, uint64_t factor) {
+// Is there no room for another message of `bytes`? A message that is larger than the limit in
+// bytes may wait alone.
+static bool is_full(const struct mr_session *session, uint64_t bytes) {
     const struct mr_session_env *env = session->env;
-    if (env->queued_messages_max != 0 &&
-        session->queued_count >= env->queued_messages_max * factor) {
+    if (env->queued_messages_max != 0 && session->queued_count >= env->queued_messages_max) {
         return true;
     }
     return env->queued_bytes_max != 0 && session->queued_count > 0 &&
-           session->queued_bytes + bytes > env->queued_bytes_max * factor;
+           session->queued_bytes + bytes > env->queued_bytes_max;
 }
 
 bool mr_queue_is_eased(const struct mr_session *session) {
@@ -106,27 +105,26 @@ static void drop_oldest(struct mr_session *session) {
 static bool make_room(struct mr_session *session, uint64_t bytes) {
     struct mr_session_env *env = session->env;
     // What nobody will get any more must not cost a newer one its place.
-    while (is_full(session, bytes, 1) && session->queue.count > 0 &&
+    while (is_full(session, bytes) && session->queue.count > 0 &&
            mr_message_expired(mr_items_at(&session->queue, 0)->message, env->now_ms)) {
         mr_queue_drop_front(session);
         mr_count(&env->counters->dropped_expired);
     }
-    if (MR_LIKELY(!is_full(session, bytes, 1))) {
+    if (MR_LIKELY(!is_full(session, bytes))) {
         return true;
     }
     bool online = session->link != NULL;
     if (env->slow_policy == MR_SLOW_DROP_OLDEST) {
-        while (session->queued_count > 0 && is_full(session, bytes, 1)) {
+        while (session->queued_count > 0 && is_full(session, bytes)) {
             drop_oldest(session);
         }
         return true;
     }
     if (env->slow_policy == MR_SLOW_BACKPRESSURE && online) {
-        // What is under way when the publishers are told to wait still gets in, within reason.
+        // What is under way when the publishers are told to wait still gets in. That is bounded by
+        // what they have sent by then, and between workers by the rings.
         session->congested = true;
-        if (!is_full(session, bytes, 2)) {
-            return true;
-        }
+        return true;
     }
     if (env->slow_policy == MR_SLOW_DISCONNECT && online) {
         mr_link_fail(session->link, MR_LINK_TOO_SLOW);

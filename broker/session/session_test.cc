@@ -685,7 +685,7 @@ TEST_F(SlowConsumer, AsksForBackpressureAndTakesWhatIsUnderWay) {
     Send(1, "d");
     EXPECT_EQ(world_.counters.dropped_queue_full, 0u);
     Send(1, "e");
-    EXPECT_EQ(world_.counters.dropped_queue_full, 1u);
+    EXPECT_EQ(world_.counters.dropped_queue_full, 0u);
     for (uint16_t packet_id = 1; packet_id <= 2; packet_id++) {
         mr_session_puback(&session_, packet_id);
         mr_session_pump(&session_);
@@ -694,7 +694,7 @@ TEST_F(SlowConsumer, AsksForBackpressureAndTakesWhatIsUnderWay) {
     mr_session_puback(&session_, 3);
     mr_session_pump(&session_);
     EXPECT_FALSE(session_.congested);  // Half of it is free.
-    EXPECT_EQ(ReadPayloads(), List({"a", "b", "c"}));
+    EXPECT_EQ(ReadPayloads(), List({"a", "b", "c", "d"}));
 }
 
 TEST_F(SlowConsumer, AsksForBackpressureByBytes) {
@@ -704,11 +704,13 @@ TEST_F(SlowConsumer, AsksForBackpressureByBytes) {
     Send(1, std::string(15, 'b'));
     EXPECT_TRUE(session_.congested);
     Send(1, std::string(15, 'c'));  // 48 in all.
-    EXPECT_EQ(world_.counters.dropped_queue_full, 1u);
-    mr_session_puback(&session_, 1);
-    mr_session_pump(&session_);
-    EXPECT_TRUE(session_.congested);
-    mr_session_puback(&session_, 2);
+    EXPECT_EQ(world_.counters.dropped_queue_full, 0u);
+    for (uint16_t packet_id = 1; packet_id <= 2; packet_id++) {
+        mr_session_puback(&session_, packet_id);
+        mr_session_pump(&session_);
+        EXPECT_TRUE(session_.congested);
+    }
+    mr_session_puback(&session_, 3);
     mr_session_pump(&session_);
     EXPECT_FALSE(session_.congested);
 }
