@@ -47,8 +47,11 @@ enum mr_err mr_epoch_new(struct mr_epoch **out) {
 }
 
 // Frees retired objects, oldest first, while their epoch is below `limit`.
-static void free_before(struct mr_epoch *epoch, uint64_t limit) {
-    while (epoch->oldest != NULL && epoch->oldest->epoch < limit) {
+static void free_before(struct mr_epoch *epoch, uint64_t limit, size_t count_max) {
+    for (size_t i = 0; i < count_max; i++) {
+        if (epoch->oldest == NULL || epoch->oldest->epoch >= limit) {
+            return;
+        }
         struct mr_epoch_link *link = epoch->oldest;
         epoch->oldest = link->next;
         if (epoch->oldest == NULL) {
@@ -66,7 +69,7 @@ void mr_epoch_free(struct mr_epoch *epoch) {
     for (size_t i = 0; i < MR_EPOCH_READERS_MAX; i++) {
         MR_ASSERT(atomic_load(&epoch->readers[i].seen) == EPOCH_AWAY);
     }
-    free_before(epoch, UINT64_MAX);
+    free_before(epoch, UINT64_MAX, SIZE_MAX);
     free(epoch);
 }
 
@@ -129,6 +132,10 @@ void mr_epoch_retire(struct mr_epoch *epoch, struct mr_epoch_link *link,
 }
 
 size_t mr_epoch_reclaim(struct mr_epoch *epoch) {
+    return mr_epoch_reclaim_some(epoch, SIZE_MAX);
+}
+
+size_t mr_epoch_reclaim_some(struct mr_epoch *epoch, size_t count_max) {
     if (epoch->oldest == NULL) {
         return 0;
     }
@@ -142,7 +149,7 @@ size_t mr_epoch_reclaim(struct mr_epoch *epoch) {
             limit = seen;
         }
     }
-    free_before(epoch, limit);
+    free_before(epoch, limit, count_max);
     return epoch->retired_count;
 }
 

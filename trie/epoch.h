@@ -51,6 +51,9 @@ void mr_epoch_retire(struct mr_epoch *epoch, struct mr_epoch_link *link,
 
 // Frees what may be freed now. Returns how many objects still wait.
 size_t mr_epoch_reclaim(struct mr_epoch *epoch);
+// As mr_epoch_reclaim(), but frees `count_max` objects at most, oldest first: for threads
+// that must not pay for all that gathered while a reader was held up.
+size_t mr_epoch_reclaim_some(struct mr_epoch *epoch, size_t count_max);
 
 // The memory of an epoch itself, without what is retired.
 size_t mr_epoch_bytes(void);

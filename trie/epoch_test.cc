@@ -88,6 +88,20 @@ TEST_F(Epoch, DoesNotWaitForReadersThatAreAway) {
     mr_epoch_unregister(epoch_, a);
 }
 
+TEST_F(Epoch, FreesNoMoreThanIsAskedForOldestFirst) {
+    for (int i = 0; i < 10; i++) {
+        Retire();
+    }
+    EXPECT_EQ(mr_epoch_reclaim_some(epoch_, 3), 7u);
+    EXPECT_EQ(freed_count_, 3);
+    uint32_t a = Register();
+    mr_epoch_enter(epoch_, a);
+    Retire();
+    EXPECT_EQ(mr_epoch_reclaim_some(epoch_, 100), 1u);
+    EXPECT_EQ(freed_count_, 10);
+    mr_epoch_unregister(epoch_, a);
+}
+
 TEST_F(Epoch, FreesTheRestInTheEnd) {
     int freed_count = 0;
     struct mr_epoch *epoch = nullptr;

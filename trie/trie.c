@@ -1,5 +1,6 @@
 #include "trie/trie.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdalign.h>
 #include <stdlib.h>
@@ -12,6 +13,13 @@
 #include "trie/testing.h"
 #include "trie/tree.h"
 #include "trie/versions.h"
+
+// So many retired objects are freed with each change, so that none pays for all that
+// gathered while a reader was held up. A change retires few; it can be as many as a
+// filter may have levels, but an earlier one made those.
+#define RECLAIM_COUNT_MAX 256u
+
+static_assert(RECLAIM_COUNT_MAX > MR_FILTER_LEVELS_MAX, "reclaiming keeps up with retiring");
 
 struct mr_trie {
     struct mr_versions versions;
@@ -252,7 +260,7 @@ enum mr_err mr_trie_insert(struct mr_trie *trie, const struct mr_filter *filter,
     uint64_t old = 0;
     (void)pthread_mutex_lock(&trie->lock);
     enum mr_err err = insert_locked(trie, filter, mr_member_pack(subscription), node_out, &old);
-    (void)mr_epoch_reclaim(trie->memory.epoch);
+    (void)mr_epoch_reclaim_some(trie->memory.epoch, RECLAIM_COUNT_MAX);
     (void)pthread_mutex_unlock(&trie->lock);
     if (err == MR_OK) {
         *existed_out = old != 0;
@@ -283,7 +291,7 @@ void mr_trie_remove(struct mr_trie *trie, struct mr_trie_node *node, uint32_t su
             mr_node_retire(&trie->memory, node);
         }
     }
-    (void)mr_epoch_reclaim(trie->memory.epoch);
+    (void)mr_epoch_reclaim_some(trie->memory.epoch, RECLAIM_COUNT_MAX);
     (void)pthread_mutex_unlock(&trie->lock);
 }
 

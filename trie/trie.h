@@ -89,7 +89,7 @@ void mr_trie_remove(struct mr_trie *trie, struct mr_trie_node *node, uint32_t su
 // valid until the next quiescent state, or as mr_trie_insert says.
 struct mr_trie_node *mr_trie_find(struct mr_trie *trie, const struct mr_filter *filter);
 
-// The subscription of `subscriber` in `node`; false if there is none.
+// The subscription of `subscriber` in `node`; false if there is none. Call it as a reader.
 bool mr_trie_node_get(const struct mr_trie_node *node, uint32_t subscriber,
                       struct mr_subscription *out);
 
@@ -118,6 +118,7 @@ void mr_trie_match(struct mr_trie *trie, struct mr_slice topic,
 // Picks the member of a shared filter that gets the next message: round robin over
 // the members for which `usable(ctx, subscriber)` is true (NULL: all); if none is, the
 // next member at all. Different threads share the round. False if there is no member.
+// Call it as a reader. O(1) on average over a round; O(members) if hardly one is usable.
 bool mr_trie_node_pick(struct mr_trie_node *node, bool (*usable)(void *ctx, uint32_t subscriber),
                        void *ctx, struct mr_subscription *out);
 

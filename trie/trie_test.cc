@@ -1,6 +1,9 @@
 #include "trie/trie.h"
 
 #include <gtest/gtest.h>
+#include <xxhash.h>
+
+#include <unordered_map>
 
 #include "trie/test_model.hh"
 #include "trie/testing.h"
@@ -347,6 +350,39 @@ TEST(Trie, ChurnOfFiltersNeedsNoMoreMemory) {
     }
     EXPECT_LT(trie.Stats().bytes, bytes * 3 / 2);
     EXPECT_EQ(trie.Stats().node_count, 4000u);
+}
+
+// Edges are found by 32 bits of a level's hash, which are only a hint.
+TEST(Trie, LevelsWithTheSameHashAreKeptApart) {
+    std::unordered_map<uint32_t, std::string> seen;
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (int i = 0; pairs.size() < 3; i++) {
+        std::string level = "level" + std::to_string(i);
+        // 42 is the seed of the tests' trie.
+        uint32_t hash = static_cast<uint32_t>(XXH3_64bits_withSeed(level.data(), level.size(), 42));
+        auto [it, is_new] = seen.try_emplace(hash, level);
+        if (!is_new) {
+            pairs.emplace_back(it->second, level);
+        }
+    }
+    for (const auto &[a, b] : pairs) {
+        Trie trie;
+        for (const char *rest : {"/+", "/#", "/x/+"}) {
+            trie.Insert("root/" + a + rest, 1);
+            trie.Insert("root/" + b + rest, 2);
+        }
+        EXPECT_EQ(trie.Stats().node_count, 6u);
+        Matches expected;
+        expected.rows = {ToRow(Subscription(1)), ToRow(Subscription(1))};
+        EXPECT_EQ(Match(trie.get(), "root/" + a + "/y"), expected);
+        expected.rows = {ToRow(Subscription(2)), ToRow(Subscription(2))};
+        EXPECT_EQ(Match(trie.get(), "root/" + b + "/x/y"), expected);
+        for (const char *rest : {"/+", "/#", "/x/+"}) {
+            trie.Remove("root/" + a + rest, 1);
+        }
+        EXPECT_EQ(Match(trie.get(), "root/" + a + "/y").rows.size(), 0u);
+        EXPECT_EQ(Match(trie.get(), "root/" + b + "/y").rows.size(), 2u);
+    }
 }
 
 // -------------------------------------------------------------------------- shares
