@@ -269,6 +269,17 @@ TEST_F(Retained, LimitsTheNumberOfMessages) {
     EXPECT_EQ(MR_OK, Set("c"));
 }
 
+TEST_F(Retained, DoesNotCountTheBrokersOwnMessages) {
+    Open(1, 10);
+    mr_message *own = NewMessage(pool_, "$SYS/broker/uptime", "1 seconds", 0, 0);
+    EXPECT_EQ(MR_OK, mr_retained_set(store_, own, mr_slice_of(nullptr, 0)));
+    EXPECT_EQ(MR_OK, Set("a", "123456789"));
+    EXPECT_EQ(MR_ERR_LIMIT, Set("b", "1"));
+    EXPECT_EQ(MR_OK, mr_retained_set(store_, own, mr_slice_of(nullptr, 0)));
+    EXPECT_EQ(2u, Stats().message_count);
+    mr_message_unref(own);
+}
+
 TEST_F(Retained, LimitsTheBytesOfAllMessages) {
     Open(0, 10);
     EXPECT_EQ(MR_OK, Set("a", "1234"));

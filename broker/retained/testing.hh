@@ -32,14 +32,17 @@ inline std::string String(mr_slice slice) {
     return std::string(reinterpret_cast<const char *>(slice.data), slice.len);
 }
 
+// The handle of some client; the broker's own messages have 0.
+constexpr uint32_t kPublisher = 1;
+
 // Returns owned; NULL if out of memory.
 inline mr_message *NewMessage(mr_buf_pool *pool, std::string_view topic, std::string_view payload,
-                              uint64_t expires_ms = 0) {
+                              uint64_t expires_ms = 0, uint32_t publisher = kPublisher) {
     mr_publish packet = {};
     packet.topic = Slice(topic);
     packet.payload = Slice(payload);
     packet.retain = true;
-    return mr_message_new(pool, &packet, 0, expires_ms);
+    return mr_message_new(pool, &packet, publisher, expires_ms);
 }
 
 // Few and short levels, so that topic names share them; with bytes that sort on both

@@ -686,12 +686,12 @@ TEST_F(SlowConsumer, AsksForBackpressureAndTakesWhatIsUnderWay) {
     EXPECT_EQ(world_.counters.dropped_queue_full, 0u);
     Send(1, "e");
     EXPECT_EQ(world_.counters.dropped_queue_full, 0u);
-    for (uint16_t packet_id = 1; packet_id <= 2; packet_id++) {
+    for (uint16_t packet_id = 1; packet_id <= 3; packet_id++) {
         mr_session_puback(&session_, packet_id);
         mr_session_pump(&session_);
         EXPECT_TRUE(session_.congested);
     }
-    mr_session_puback(&session_, 3);
+    mr_session_puback(&session_, 4);
     mr_session_pump(&session_);
     EXPECT_FALSE(session_.congested);  // Half of it is free.
     EXPECT_EQ(ReadPayloads(), List({"a", "b", "c", "d"}));
