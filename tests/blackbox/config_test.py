@@ -139,7 +139,8 @@ class Dialect(ConfigTest):
         ).stdout
 
     def test_errors_name_file_and_line(self):
-        self.assert_refused("listener 1883\nallow_anonimous true\n", 2, "did you mean allow_anonymous")
+        misspelt = "listener 1883\nallow_anonimous true\n"
+        self.assert_refused(misspelt, 2, "did you mean allow_anonymous")
         self.assert_refused("\n# x\nmax_qos 3\n", 3, "max_qos", "0 to 2", "3")
         self.assert_refused("listener\n", 1, "listener")
         self.assert_refused("listener 99999\n", 1, "99999")
@@ -185,7 +186,8 @@ class Dialect(ConfigTest):
         for text in (
             "x" * (1 << 20), "listener " + "1" * 100000, "clientid_prefixes " + "a" * 200000,
             "max_qos " + " " * 100000 + "1", "\0\0\0", "listener 1883\0 x", "\xff\xfe",
-            "log_dest file " + "/" * 5000, "password_file", "include_dir {dir}", "a" * 100 + "\n" * 9999,
+            "log_dest file " + "/" * 5000, "password_file", "include_dir {dir}",
+            "a" * 100 + "\n" * 9999,
             "allow_anonymous true", "\r\nallow_anonymous true\r\n",
         ):
             done = self.checked(text)
@@ -337,7 +339,8 @@ class Rules(ConfigTest):
     def test_clientid_prefixes(self):
         target = self.own_broker("clientid_prefixes dev-\nclientid_prefixes test-\n")
         for version in VERSIONS:
-            for client_id, good in (("dev-1", True), ("test-1", True), ("other", False), ("dev", False)):
+            cases = {"dev-1": True, "test-1": True, "other": False, "dev": False}
+            for client_id, good in cases.items():
                 client = self.open(version, target)
                 client.send(mqtt.connect(client_id, version))
                 got = client.expect(mqtt.CONNACK)

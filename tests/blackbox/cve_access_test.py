@@ -358,8 +358,9 @@ class Files(AccessTest):
 
 
 class Reload(AccessTest):
-    OPEN = "user alice\ntopic readwrite a/#\nuser bob\ntopic readwrite a/#\nuser admin\ntopic #\n"
-    NARROW = "user alice\ntopic readwrite a/own\nuser bob\ntopic readwrite a/#\nuser admin\ntopic #\n"
+    OTHERS = "user bob\ntopic readwrite a/#\nuser admin\ntopic #\n"
+    OPEN = "user alice\ntopic readwrite a/#\n" + OTHERS
+    NARROW = "user alice\ntopic readwrite a/own\n" + OTHERS
 
     def test_cve_2021_34434_subscription_survives_a_revoked_right(self):
         self.guarded(self.OPEN)

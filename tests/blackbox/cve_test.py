@@ -276,7 +276,8 @@ class Publish(CveTest):
         for index in range(1500):
             data = bytearray(b"".join(rng.sample(seeds, 3)))
             for _ in range(rng.randrange(1, 5)):
-                data[rng.randrange(len(data))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+                byte = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+                data[rng.randrange(len(data))] = byte
             self.throw(mqtt.connect(f"m{index % 5}") + data)
         print(f"seed {SEED}")
         self.assert_works()
@@ -290,9 +291,10 @@ class Subscribe(CveTest):
                 text = (filler * 65400)[: 65400 // len(filler.encode()) * len(filler)]
                 text = text.encode()[:65400].decode(errors="ignore")
                 name = text.replace("+", "x")
+                rest = text + "#" if text[-1] == "/" else text
                 for data in (
                     mqtt.subscribe(1, [(text, 0)], version=version),
-                    mqtt.subscribe(1, [(text + "#" if text[-1] == "/" else text, 2)], version=version),
+                    mqtt.subscribe(1, [(rest, 2)], version=version),
                     mqtt.subscribe(1, [("$share/g/" + text, 0)], version=version),
                     mqtt.publish(name, "x", version=version),
                     mqtt.publish(name, "x", retain=True, version=version),

@@ -348,7 +348,9 @@ class Strings(MalformedTest):
                 "topic name 1": lambda s: mqtt.publish(s, "x", 1, 1, version=version),
                 "filter": lambda s: mqtt.subscribe(1, [(s, 0)], version=version),
                 "second filter": lambda s: mqtt.subscribe(1, [("a", 0), (s, 0)], version=version),
-                "share": lambda s: mqtt.subscribe(1, [(b"$share/" + s + b"/a", 0)], version=version),
+                "share": lambda s: mqtt.subscribe(
+                    1, [(b"$share/" + s + b"/a", 0)], version=version
+                ),
                 "old filter": lambda s: mqtt.unsubscribe(1, ["a", s], version=version),
             }
             for field, build in fields.items():
@@ -516,7 +518,8 @@ class Properties(MalformedTest):
     def test_values_out_of_range(self):
         """A byte that is 0 or 1, a number that is not 0."""
         cases = [
-            (PUBLISH, mqtt.PAYLOAD_FORMAT_INDICATOR, 2), (PUBLISH, mqtt.PAYLOAD_FORMAT_INDICATOR, 255),
+            (PUBLISH, mqtt.PAYLOAD_FORMAT_INDICATOR, 2),
+            (PUBLISH, mqtt.PAYLOAD_FORMAT_INDICATOR, 255),
             (PUBLISH, mqtt.TOPIC_ALIAS, 0), (SUBSCRIBE, mqtt.SUBSCRIPTION_IDENTIFIER, 0),
             (CONNECT, mqtt.RECEIVE_MAXIMUM, 0), (CONNECT, mqtt.MAXIMUM_PACKET_SIZE, 0),
             (CONNECT, mqtt.REQUEST_PROBLEM_INFORMATION, 2),
@@ -533,7 +536,8 @@ class Properties(MalformedTest):
     def test_values_at_their_limits_are_accepted(self):
         """Zero where it is allowed, and the largest of each kind."""
         largest = {"byte": 1, "u16": 65535, "u32": 0xFFFFFFFF, "varint": 268435455,
-                   "string": "ä" * 30000, "binary": b"\0" * 65535, "pair": ("k" * 65535, "v" * 65535)}
+                   "string": "ä" * 30000, "binary": b"\0" * 65535,
+                   "pair": ("k" * 65535, "v" * 65535)}
         smallest = {"byte": 0, "u16": 1, "u32": 1, "varint": 1, "string": "", "binary": b"",
                     "pair": ("", "")}
         left_out = {mqtt.TOPIC_ALIAS, mqtt.AUTHENTICATION_METHOD, mqtt.AUTHENTICATION_DATA}
@@ -552,7 +556,8 @@ class Properties(MalformedTest):
                     if identifier == mqtt.MAXIMUM_PACKET_SIZE:
                         value = max(value, 100)
                     if identifier not in left_out:
-                        with self.subTest(what=(self.name(kind), identifier), value=values is largest):
+                        what = (self.name(kind), identifier, values is largest)
+                        with self.subTest(what=what):
                             self.accepted(build([(identifier, value)]), connected)
 
     def accepted(self, data, connected):

@@ -125,8 +125,8 @@ class Subscribing(ToolTest):
             topic = self.topic(f"kept/{version}")
             self.publish(topic, "kept", "-V", version, "-q", "1", "-r")
             for reader in VERSIONS:
-                out = self.run_tool("mosquitto_sub", "-t", topic, "-V", reader, "-q", "1", "-C", "1",
-                                    "-F", "%t|%r|%p")
+                out = self.run_tool("mosquitto_sub", "-t", topic, "-V", reader, "-q", "1", "-C",
+                                    "1", "-F", "%t|%r|%p")
                 self.assertEqual(out, f"{topic}|1|kept\n")
             self.run_tool("mosquitto_pub", "-t", topic, "-r", "-n", "-q", "1")
             self.run_tool("mosquitto_sub", "-t", topic, "-W", "1", "-C", "1", code=27)
@@ -142,8 +142,8 @@ class Subscribing(ToolTest):
     def test_retained_only(self):
         topic = self.topic("only")
         self.publish(topic, "x", "-r", "-q", "1")
-        out = self.run_tool("mosquitto_sub", "-V", "mqttv5", "-t", topic, "--retained-only", "-C", "1",
-                            "-W", "10")
+        out = self.run_tool("mosquitto_sub", "-V", "mqttv5", "-t", topic, "--retained-only", "-C",
+                            "1", "-W", "10")
         self.assertEqual(out, "x\n")
         self.run_tool("mosquitto_pub", "-t", topic, "-r", "-n", "-q", "1")
 

@@ -113,8 +113,10 @@ async function will (version) {
 
 async function propertiesOf5 () {
   const topic = `${prefix}/props`
-  const reader = await connect('props', 5, { properties: { topicAliasMaximum: 5, receiveMaximum: 3 } })
-  await reader.subscribeAsync(topic, { qos: 1, rap: true, nl: true, properties: { subscriptionIdentifier: 9 } })
+  const limits = { topicAliasMaximum: 5, receiveMaximum: 3 }
+  const reader = await connect('props', 5, { properties: limits })
+  const identifier = { subscriptionIdentifier: 9 }
+  await reader.subscribeAsync(topic, { qos: 1, rap: true, nl: true, properties: identifier })
   await reader.publishAsync(topic, 'own', { qos: 1 })
   const writer = await connect('writer', 5, { autoAssignTopicAlias: true })
   const properties = {
@@ -145,7 +147,9 @@ async function shared () {
   for (let index = 0; index < 60; index++) await writer.publishAsync(topic, `${index}`, { qos: 1 })
   const all = () => members.flatMap((m) => m.inbox.map((got) => Number(got.payload)))
   const end = Date.now() + WAIT_MS
-  while (all().length < 60 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20))
+  while (all().length < 60 && Date.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
   assert.deepStrictEqual(all().sort((a, b) => a - b), [...Array(60).keys()])
   for (const client of [...members, writer]) await client.endAsync()
 }

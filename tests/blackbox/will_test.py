@@ -12,7 +12,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support import mqtt
-from support.mqtt import SESSION_EXPIRY_INTERVAL, V31, V311, V5, VERSIONS, WILL_DELAY_INTERVAL, Will
+from support.mqtt import SESSION_EXPIRY_INTERVAL, V311, V5, VERSIONS, WILL_DELAY_INTERVAL, Will
 from support.suite import BrokerTest, main
 
 LONG = 600
