@@ -249,7 +249,7 @@ void mr_protocol_password_checked(struct mr_password_request *request) {
 static struct mr_message *will_message(struct connecting *it, uint32_t subscriber) {
     const struct mr_will *will = &it->packet.will;
     struct mr_router *router = it->client->protocol->router;
-    struct mr_slice prefix = it->client->link.mount_point;
+    struct mr_slice prefix = mr_link_mount_point(&it->client->link);
     struct mr_buf *topic = mr_buf_new(router->env.pool, prefix.len + will->topic.len);
     if (topic == NULL) {
         return NULL;
@@ -531,7 +531,7 @@ enum mr_handled mr_handle_connect(struct mr_client *client, struct mr_slice body
                                  "no enhanced authentication here");
     }
     const char *mount_point = mr_client_listener(client)->mount_point;
-    client->link.mount_point = mr_slice_str(mount_point != NULL ? mount_point : "");
+    client->link.mount_point = mount_point != NULL && mount_point[0] != '\0' ? mount_point : NULL;
     enum mr_handled handled = choose_client_id(&it);
     if (handled == MR_HANDLED) {
         handled = check_will(&it);

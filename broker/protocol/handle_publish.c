@@ -176,7 +176,7 @@ static enum mr_handled receive_qos2(struct mr_client *client, const struct mr_pu
 
 // With a listener's mount point, topic names are prefixed. `*buf_out` holds the new name.
 static bool mount(struct mr_client *client, struct mr_publish *publish, struct mr_buf **buf_out) {
-    struct mr_slice prefix = client->link.mount_point;
+    struct mr_slice prefix = mr_link_mount_point(&client->link);
     size_t len = prefix.len + publish->topic.len;
     struct mr_buf *buf = mr_buf_new(client->protocol->router->env.pool, len);
     if (buf == NULL || len > MR_TOPIC_BYTES_MAX) {
@@ -246,7 +246,7 @@ enum mr_handled mr_handle_publish(struct mr_client *client, uint8_t flags, struc
     struct mr_buf *mounted = NULL;
     if (duplicate) {
         handled = acknowledge(client, &publish, MR_REASON_SUCCESS);
-    } else if (client->link.mount_point.len > 0 && !mount(client, &publish, &mounted)) {
+    } else if (client->link.mount_point != NULL && !mount(client, &publish, &mounted)) {
         handled = refuse(client, MR_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
     } else {
         handled = publish_complete(client, &publish,

@@ -9,7 +9,7 @@
 static bool mounted_filter(struct mr_client *client, struct mr_filter *filter,
                            struct mr_buf **buf_out) {
     *buf_out = NULL;
-    struct mr_slice prefix = client->link.mount_point;
+    struct mr_slice prefix = mr_link_mount_point(&client->link);
     if (prefix.len == 0) {
         return true;
     }

@@ -50,8 +50,12 @@ struct mr_link {
     uint16_t receive_max;       // The client's Receive Maximum; 65535 before 5.0.
     uint32_t packet_bytes_max;  // The client's Maximum Packet Size; UINT32_MAX if none.
     struct mr_topic_aliases *aliases;  // Towards the client; NULL: none.
-    struct mr_slice mount_point;       // Taken off topic names; empty: none.
+    const char *mount_point;           // Taken off topic names; NULL: none. Not empty.
 };
+
+static inline struct mr_slice mr_link_mount_point(const struct mr_link *link) {
+    return link->mount_point != NULL ? mr_slice_str(link->mount_point) : mr_slice_of(NULL, 0);
+}
 
 // Why the owner has to close the connection.
 enum mr_link_failure {

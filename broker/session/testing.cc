@@ -182,7 +182,7 @@ Client::Client(World *world, const ClientOptions &options) : world_(world), opti
     link_.version = static_cast<uint8_t>(options.version);
     link_.receive_max = options.receive_max;
     link_.packet_bytes_max = options.packet_bytes_max;
-    link_.mount_point = mr_slice_of(options_.mount_point.data(), options_.mount_point.size());
+    link_.mount_point = options_.mount_point.empty() ? nullptr : options_.mount_point.c_str();
     if (options.topic_alias_max > 0) {
         link_.aliases = mr_topic_aliases_new(options.topic_alias_max);
         EXPECT_NE(link_.aliases, nullptr);

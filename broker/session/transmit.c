@@ -69,8 +69,8 @@ static enum mr_transmit write_shared(struct mr_session *session, struct mr_outgo
 
 // Takes the listener's mount point off the topic name that the client shall see.
 static struct mr_slice mounted_topic(const struct mr_link *link, struct mr_slice topic) {
-    size_t len = link->mount_point.len;
-    if (len > 0 && topic.len > len && memcmp(topic.data, link->mount_point.data, len) == 0) {
+    size_t len = mr_link_mount_point(link).len;
+    if (len > 0 && topic.len > len && memcmp(topic.data, link->mount_point, len) == 0) {
         return mr_slice_of(topic.data + len, topic.len - len);
     }
     return topic;
@@ -148,7 +148,7 @@ static enum mr_transmit write_publish(struct mr_session *session, struct mr_outg
                                       const struct variant *variant) {
     const struct mr_link *link = session->link;
     bool v5 = link->version == MR_MQTT_50;
-    if (link->mount_point.len > 0 ||
+    if (link->mount_point != NULL ||
         (v5 && (variant->grant->id_count > 0 || link->aliases != NULL))) {
         return write_own(session, outgoing, variant);
     }
