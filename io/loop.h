@@ -188,7 +188,8 @@ static inline uint64_t mr_stream_pending_bytes(const struct mr_stream *stream) {
 
 // Stops and resumes the delivery of received bytes. While paused, the kernel's buffers
 // fill and the peer is slowed down. Both are idempotent. After resuming, bytes that
-// were left unconsumed come again with the next turn.
+// were left unconsumed come again with the next turn. That the peer has gone is noticed
+// while paused only if sending fails: what it sent before is still to be delivered.
 void mr_stream_recv_pause(struct mr_stream *stream);
 void mr_stream_recv_resume(struct mr_stream *stream);
 
@@ -200,6 +201,9 @@ enum mr_close_mode {
 };
 
 // Ends the stream; on_close follows. Repeated calls may only turn FLUSH into ABORT.
+// FLUSH keeps the connection until the peer has ended it too, at most `linger_ms`: closing
+// while bytes of the peer are unread or under way would reset the connection, and a reset
+// may take our last packet from it. 0 doesn't wait at all.
 void mr_stream_close(struct mr_stream *stream, enum mr_close_mode mode, uint32_t linger_ms);
 // After mr_stream_close(): nothing written any more has an effect.
 bool mr_stream_closing(const struct mr_stream *stream);

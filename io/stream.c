@@ -297,6 +297,7 @@ enum mr_err mr_stream_attach(struct mr_loop *loop, struct mr_stream *stream, int
 
 enum mr_err mr_stream_detach(struct mr_stream *stream) {
     const uint32_t busy = MR_STREAM_CLOSING | MR_STREAM_DETACHING | MR_STREAM_SENDING;
+    MR_ASSERT(stream->handler->on_detach != NULL);
     if (stream->out.bytes > 0 || (stream->flags & busy)) {
         return MR_ERR_BUSY;
     }
