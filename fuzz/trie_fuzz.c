@@ -58,12 +58,12 @@ static struct mr_slice next_text(struct input *input, uint8_t *buffer) {
     size_t level_count = 1 + next_byte(input) % LEVELS_MAX;
     size_t len = 0;
     for (size_t i = 0; i < level_count; i++) {
-        const char *level = levels[next_byte(input) % MR_ARRAY_COUNT(levels)];
+        struct mr_slice level = mr_slice_str(levels[next_byte(input) % MR_ARRAY_COUNT(levels)]);
         if (i > 0) {
             buffer[len++] = '/';
         }
-        memcpy(buffer + len, level, strlen(level));
-        len += strlen(level);
+        memcpy(buffer + len, level.data, level.len);
+        len += level.len;
     }
     return mr_slice_of(buffer, len);
 }

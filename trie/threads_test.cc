@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -70,6 +71,11 @@ class World {
 
     void Write(uint32_t writer) {
         Progress &progress = progress_[writer];
+        // Looking for the node to remove from is reading.
+        uint32_t reader = 0;
+        struct mr_epoch *epoch = mr_trie_epoch(trie_.get());
+        ASSERT_EQ(mr_epoch_register(epoch, &reader), MR_OK);
+        mr_epoch_enter(epoch, reader);
         for (uint32_t number = 1; number <= kChanges; number++) {
             progress.insert_begun.store(number);
             trie_.Insert(FilterOf(number), SubscriptionOf(writer, number));
@@ -80,7 +86,9 @@ class World {
                 trie_.Remove(FilterOf(old), mr_subscriber_make(writer + 1, old));
                 progress.remove_done.store(old);
             }
+            mr_epoch_quiescent(epoch, reader);
         }
+        mr_epoch_unregister(epoch, reader);
         writers_left_--;
     }
 
@@ -309,6 +317,122 @@ TEST(TrieThreads, ReadersSeeAllOfABigFilterWhileItGrowsAndShrinks) {
     }
     is_over = true;
     reader.join();
+}
+
+// A reader of `trie` in its own thread: calls `read` until it is told to stop.
+class ReaderThread {
+ public:
+    ReaderThread(struct mr_trie *trie, std::function<void()> read)
+        : thread_([this, trie, read] {
+              uint32_t slot = 0;
+              struct mr_epoch *epoch = mr_trie_epoch(trie);
+              ASSERT_EQ(mr_epoch_register(epoch, &slot), MR_OK);
+              mr_epoch_enter(epoch, slot);
+              while (!is_over_.load()) {
+                  read();
+                  mr_epoch_quiescent(epoch, slot);
+              }
+              mr_epoch_unregister(epoch, slot);
+          }) {
+    }
+    ReaderThread(const ReaderThread &) = delete;
+    ReaderThread &operator=(const ReaderThread &) = delete;
+    ~ReaderThread() {
+        is_over_ = true;
+        thread_.join();
+    }
+
+ private:
+    std::atomic<bool> is_over_{false};
+    std::thread thread_;
+};
+
+// The writer waits after each change until a lookup was begun and ended, so that no
+// other change can hide that an entry was wrongly taken for fresh.
+TEST(TrieThreads, CacheKnowsEachChangeOnceItIsDone) {
+    Trie trie;
+    struct mr_topic_cache_options options = {0, 100000, nullptr, nullptr};
+    struct mr_topic_cache *cache = nullptr;
+    ASSERT_EQ(mr_topic_cache_new(&cache, trie.get(), &options), MR_OK);
+    std::atomic<uint32_t> done{0};    // Changes. After an odd one there is a subscriber.
+    std::atomic<uint32_t> looked{0};  // The last of them that a lookup was begun after.
+    {
+        ReaderThread reader(trie.get(), [&] {
+            uint32_t before = done.load();
+            const struct mr_route *route = mr_topic_cache_lookup(cache, mr_slice_str("a/b"));
+            uint32_t found = route->target_count;
+            if (looked.load() != before) {
+                EXPECT_EQ(found, before % 2);
+                looked = before;
+            }
+        });
+        for (uint32_t i = 1; i <= kChanges / 2; i++) {
+            const char *filter = (i - 1) / 2 % 2 == 0 ? "a/b" : "a/+";
+            if (i % 2 == 1) {
+                trie.Insert(filter, 1);
+            } else {
+                trie.Remove(filter, 1);
+            }
+            done = i;
+            while (looked.load() != i) {
+                std::this_thread::yield();
+            }
+        }
+    }
+    mr_topic_cache_free(cache);
+}
+
+uint32_t CountSubscriptions(struct mr_trie *trie, const char *topic) {
+    uint32_t count = 0;
+    struct mr_trie_visitor visitor = {
+        &count, [](void *ctx, const struct mr_subscription *) { ++*static_cast<uint32_t *>(ctx); },
+        [](void *, struct mr_trie_node *) {}};
+    mr_trie_match(trie, mr_slice_str(topic), &visitor);
+    return count;
+}
+
+// A reader may stand on a node while it is taken out of the chain of share names.
+TEST(TrieThreads, SharedFiltersComeAndGoWithoutHidingTheirSiblings) {
+    for (const std::string filter : {"a/b", "a/+"}) {
+        Trie trie;
+        trie.Insert(filter, 1);
+        ReaderThread reader(trie.get(),
+                            [&] { EXPECT_EQ(CountSubscriptions(trie.get(), "a/b"), 1u); });
+        for (uint32_t i = 0; i < kChanges / 2; i++) {
+            trie.Insert("$share/g/" + filter, 2);
+            trie.Insert("$share/h/" + filter, 3);
+            trie.Insert("$share/i/" + filter, 3);
+            trie.Remove("$share/g/" + filter, 2);
+            trie.Remove("$share/h/" + filter, 3);
+            trie.Remove("$share/i/" + filter, 3);
+        }
+    }
+}
+
+// Tables grow, shrink and fill up with what was removed.
+TEST(TrieThreads, ManyFiltersComeAndGoWithoutHidingOthers) {
+    Trie trie;
+    std::vector<std::string> topics;
+    for (uint32_t i = 0; i < 300; i++) {
+        topics.push_back("stable/" + std::to_string(i));
+        trie.Insert(topics.back(), 1);
+        trie.Insert(topics.back() + "/#", 2);
+    }
+    uint32_t next = 0;
+    ReaderThread reader(trie.get(), [&] {
+        next = (next + 1) % static_cast<uint32_t>(topics.size());
+        EXPECT_EQ(CountSubscriptions(trie.get(), topics[next].c_str()), 2u);
+    });
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < kChanges / 3; i++) {
+            trie.Insert("stable/" + std::to_string(i) + "/x", 3);
+            trie.Insert("stable/" + std::to_string(i) + "/+/x", 3);
+        }
+        for (uint32_t i = 0; i < kChanges / 3; i++) {
+            trie.Remove("stable/" + std::to_string(i) + "/x", 3);
+            trie.Remove("stable/" + std::to_string(i) + "/+/x", 3);
+        }
+    }
 }
 
 }  // namespace
