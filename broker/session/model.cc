@@ -23,6 +23,7 @@ void ModelDrops::Add(const ModelDrops &other) {
     too_large += other.too_large;
     expired += other.expired;
     session_end += other.session_end;
+    denied += other.denied;
     redelivered += other.redelivered;
 }
 
@@ -394,6 +395,18 @@ void Model::Pump() {
     bool bytes_eased =
         settings_.queued_bytes_max == 0 || QueuedBytes() <= settings_.queued_bytes_max / 2;
     congested_ = congested_ && !(count_eased && bytes_eased);
+}
+
+void Model::DropWaiting(char last) {
+    std::deque<Delivery> kept;
+    for (Delivery &delivery : queue_) {
+        if (delivery.message.topic.back() == last) {
+            drops_.denied++;
+        } else {
+            kept.push_back(delivery);
+        }
+    }
+    queue_ = kept;
 }
 
 // -------------------------------------------------------------------------- shared

@@ -51,6 +51,7 @@ struct ModelDrops {
     uint64_t too_large = 0;
     uint64_t expired = 0;
     uint64_t session_end = 0;
+    uint64_t denied = 0;
     uint64_t redelivered = 0;  // To another member, not lost.
 
     void Add(const ModelDrops &other);
@@ -76,6 +77,8 @@ class Model {
     bool Pubcomp(uint16_t packet_id);
     // `accept` such deliveries are taken, the next one is refused.
     std::vector<ModelMessage> TakeShared(mr_trie_node *node, bool inflight, size_t accept);
+    // Topic names that end so may not be received any more.
+    void DropWaiting(char last);
     // The client has read so many bytes.
     void Drained(uint64_t bytes) {
         pending_ -= bytes;

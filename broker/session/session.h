@@ -33,8 +33,8 @@ struct mr_session_env {
     // From the configuration.
     uint16_t inflight_messages_max;  // 0 in all four: no limit.
     uint64_t inflight_bytes_max;     // One message may be in flight or wait even if it is larger.
-    uint64_t queued_messages_max;    // Policy `backpressure`: up to twice as much until the
-    uint64_t queued_bytes_max;       // publishers wait.
+    uint64_t queued_messages_max;    // Policy `backpressure`: what is under way when publishers
+    uint64_t queued_bytes_max;       // are told to wait still gets in.
     uint64_t outbox_bytes;
     bool queue_qos0_messages;
     bool upgrade_outgoing_qos;

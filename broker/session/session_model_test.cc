@@ -148,6 +148,8 @@ class ModelRun {
             Begin(subject);
         } else if (what == 98) {
             mr_session_trim(&subject->session);
+        } else if (what == 99) {
+            DropWaiting(subject);
         }
         for (Subject &each : subjects_) {
             Check(&each);
@@ -299,6 +301,17 @@ class ModelRun {
         }
     }
 
+    void DropWaiting(Subject *subject) {
+        char last = random_.Of({'a', 'b', 'x'});
+        mr_session_drop_waiting(
+            &subject->session,
+            [](void *ctx, struct mr_slice topic) {
+                return topic.data[topic.len - 1] != *static_cast<char *>(ctx);
+            },
+            &last);
+        subject->model->DropWaiting(last);
+    }
+
     struct Taking {
         std::vector<std::string> payloads;
         size_t accept;
@@ -388,6 +401,7 @@ class ModelRun {
         EXPECT_EQ(counters.dropped_too_large, drops.too_large);
         EXPECT_EQ(counters.dropped_expired, drops.expired);
         EXPECT_EQ(counters.dropped_session_end, drops.session_end);
+        EXPECT_EQ(counters.dropped_denied, drops.denied);
         EXPECT_EQ(counters.shared_redelivered, drops.redelivered);
         EXPECT_EQ(counters.dropped_no_memory, 0u);
     }

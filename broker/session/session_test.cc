@@ -374,6 +374,24 @@ TEST_F(Session, DropsWhatExpiredWhileItWaited) {
     EXPECT_EQ(packets[0].expiry_s, std::optional<uint32_t>(1));
 }
 
+// What is in flight has to be completed whatever the rights are now [MQTT-3.10.4-3].
+TEST_F(Session, DropsWhatWaitsForAReaderWhoMayNotHaveItAnyMore) {
+    ConnectWithReceiveMax(1);
+    Send(1, "sent", "secret");
+    Send(1, "1", "secret");
+    Send(1, "2", "public");
+    Send(1, "3", "secret");
+    mr_session_drop_waiting(
+        &session_,
+        [](void *, struct mr_slice topic) { return !mr_slice_eq(topic, mr_slice_str("secret")); },
+        nullptr);
+    EXPECT_EQ(world_.counters.dropped_denied, 2u);
+    EXPECT_EQ(session_.queued_count, 1u);
+    EXPECT_TRUE(mr_session_puback(&session_, 1));
+    mr_session_pump(&session_);
+    EXPECT_EQ(ReadPayloads(), List({"sent", "2"}));
+}
+
 // ------------------------------------------------------------------ acknowledgements
 
 // [MQTT-2.2.1-3] [MQTT-2.2.1-4]
