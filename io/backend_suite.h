@@ -47,6 +47,10 @@ class Backend {
     virtual bool HasThreads() = 0;
     // Has the next turn everything that was sent before it?
     virtual bool IsPrompt() = 0;
+    // How many buffers a loop may have ready to receive into, for all streams together.
+    virtual uint32_t RecvBufCount() {
+        return 1;
+    }
     // How many bytes surely don't fit between a sender and a receiver that doesn't read.
     virtual size_t MoreThanFits() = 0;
 };

@@ -67,7 +67,7 @@ TEST_P(BackendTest, AResetWhileOutputIsPendingClosesTheStream) {
     pair.peer->Reset();
     RunUntil([&] { return pair.conn->closed(); });
     EXPECT_EQ(MR_ERR_RESET, pair.conn->why);
-    EXPECT_LE(PoolStats().in_use_count, 1u);
+    EXPECT_LE(PoolStats().in_use_count, backend_->RecvBufCount());
 }
 
 TEST_P(BackendTest, APausedStreamIsNotEndedBeforeItsRestWasDelivered) {
@@ -103,7 +103,7 @@ TEST_P(BackendTest, AnIncompleteMessageIsDroppedAtTheEnd) {
     pair.peer->EndSending();
     RunUntil([&] { return pair.conn->closed(); });
     EXPECT_EQ(0u, messages.bodies.size());
-    EXPECT_LE(PoolStats().in_use_count, 1u);
+    EXPECT_LE(PoolStats().in_use_count, backend_->RecvBufCount());
 }
 
 // ------------------------------------------------------------------------ by the owner
@@ -139,7 +139,7 @@ TEST_P(BackendTest, CloseFromOnRecvDropsTheRestAndHearsNothingMore) {
         EXPECT_EQ(1, pair.conn->recv_count);
         EXPECT_EQ(MR_OK, pair.conn->why);
     }
-    EXPECT_LE(PoolStats().in_use_count, 1u);
+    EXPECT_LE(PoolStats().in_use_count, backend_->RecvBufCount());
 }
 
 TEST_P(BackendTest, CloseFromOnDrain) {
@@ -220,7 +220,7 @@ TEST_P(BackendTest, AbortDropsPendingOutput) {
     }
     mr_stream_close(pair.conn, MR_CLOSE_ABORT, 0);
     RunUntil([&] { return pair.conn->closed(); });
-    EXPECT_LE(PoolStats().in_use_count, 1u);
+    EXPECT_LE(PoolStats().in_use_count, backend_->RecvBufCount());
     std::string bytes;
     DrainToEnd(pair.peer.get(), &bytes);
     EXPECT_LT(bytes.size(), backend_->MoreThanFits());
@@ -284,7 +284,7 @@ TEST_P(BackendTest, FlushGivesUpAfterTheLingerTime) {
     EXPECT_TRUE(reads_not.conn->closed());
     EXPECT_EQ(MR_OK, reads_not.conn->why);
     EXPECT_EQ(MR_OK, ends_not.conn->why);
-    EXPECT_LE(PoolStats().in_use_count, 1u);
+    EXPECT_LE(PoolStats().in_use_count, backend_->RecvBufCount());
 }
 
 TEST_P(BackendTest, FlushWithoutLingerTimeSendsWhatTheKernelTakes) {

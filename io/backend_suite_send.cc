@@ -42,7 +42,7 @@ TEST_P(BackendTest, ManySlicesOfManyBuffersArriveInOrder) {
     }
     mr_stream_flush(pair.conn);
     EXPECT_TRUE(expected == RecvAll(pair.peer.get(), expected.size()));
-    EXPECT_LE(PoolStats().in_use_count, 1u);
+    EXPECT_LE(PoolStats().in_use_count, backend_->RecvBufCount());
 }
 
 TEST_P(BackendTest, ASlowReaderGetsEverythingInOrder) {
