@@ -117,7 +117,8 @@ void mr_table_replace(struct mr_table *table, uint64_t key, uintptr_t old, uintp
     struct mr_table_segment *segment =
         atomic_load_explicit(&table->segments[at], memory_order_relaxed);
     uint32_t index = first_index(hash, segment->capacity);
-    for (uint32_t left = segment->capacity; left > 0; left--) {
+    for (uint32_t left = segment->capacity;; left--) {
+        MR_ASSERT(left > 0);
         struct mr_table_slot *slot = &segment->slots[index];
         if (atomic_load_explicit(&slot->key, memory_order_relaxed) == key &&
             atomic_load_explicit(&slot->value, memory_order_relaxed) == old) {
@@ -130,5 +131,4 @@ void mr_table_replace(struct mr_table *table, uint64_t key, uintptr_t old, uintp
         }
         index = index + 1 == segment->capacity ? 0 : index + 1;
     }
-    MR_ASSERT(!"the value to replace is in the table");
 }
