@@ -16,10 +16,10 @@ static enum mr_err grow(struct mr_items *items, struct mr_buf_pool *pool) {
         return MR_ERR_NOMEM;
     }
     struct mr_item *array = (struct mr_item *)(void *)buf->data;
-    for (uint32_t i = 0; i < items->count; i++) {
-        array[i] = *mr_items_at(items, i);
-    }
     if (items->buf != NULL) {
+        for (uint32_t i = 0; i < items->count; i++) {
+            array[i] = *mr_items_at(items, i);
+        }
         mr_buf_unref(items->buf);
     }
     items->buf = buf;
