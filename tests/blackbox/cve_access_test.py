@@ -145,6 +145,18 @@ class Passwords(AccessTest):
             client.expect(mqtt.SUBACK)
             client.expect(mqtt.PINGRESP)
 
+    def test_waiting_for_the_check_is_not_the_clients_silence(self):
+        """It has sent its CONNECT in time; connect_timeout is for those who have not."""
+        passwords = files.password_line("alice", "alice-pw", 100000)
+        self.guarded(passwords=passwords, extra="connect_timeout 1\n")
+        opened = [self.open(V5, self.target) for _ in range(30)]
+        for index, client in enumerate(opened):
+            name = self.client_id(f"{index}")
+            client.send(mqtt.connect(name, user="alice", password="alice-pw"))
+        for client in opened:
+            client.arrival_s = 120
+            client.expect(mqtt.CONNACK, reason=0)
+
     def test_connections_that_go_while_their_password_is_checked(self):
         self.guarded(passwords=files.password_line("alice", "alice-pw", 20000))
         for index in range(40):

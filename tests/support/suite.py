@@ -82,9 +82,18 @@ class BrokerTest(unittest.TestCase):
 
     def open(self, version=mqtt.V5, broker=None, address=None):
         """A connection on which nothing was sent yet."""
-        opened = client_module.Client(address or (broker or self.broker).address, version)
-        self.addCleanup(opened.close)
-        return opened
+        where = address or (broker or self.broker).address
+        # The broker is ready when its first listener is: others may follow.
+        deadline = time.monotonic() + (5 if address else 0)
+        while True:
+            try:
+                opened = client_module.Client(where, version)
+                self.addCleanup(opened.close)
+                return opened
+            except (ConnectionRefusedError, FileNotFoundError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def connect(self, name=None, version=mqtt.V5, broker=None, address=None, **arguments):
         """A connected client; without a name it has one that nobody else has."""
