@@ -16,24 +16,24 @@
 
 namespace {
 
-uint64_t Seed() {
+inline uint64_t Seed() {
     const char *text = getenv("MILLRACE_SEED");
     uint64_t seed = text != nullptr ? strtoull(text, nullptr, 10) : std::random_device()();
     std::cout << "MILLRACE_SEED=" << seed << std::endl;
     return seed;
 }
 
-mr_slice SliceOf(const std::string &text) {
+inline mr_slice SliceOf(const std::string &text) {
     return mr_slice_of(text.data(), text.size());
 }
 
-std::vector<mr_iov> Iov(const mr_chain &chain, size_t iov_max) {
+inline std::vector<mr_iov> Iov(const mr_chain &chain, size_t iov_max) {
     std::vector<mr_iov> iov(iov_max);
     iov.resize(mr_chain_iov(&chain, iov.data(), iov_max));
     return iov;
 }
 
-std::vector<mr_iov> Iov(const mr_chain &chain) {
+inline std::vector<mr_iov> Iov(const mr_chain &chain) {
     size_t iov_max = 16;
     std::vector<mr_iov> iov = Iov(chain, iov_max);
     while (iov.size() == iov_max) {
@@ -43,7 +43,7 @@ std::vector<mr_iov> Iov(const mr_chain &chain) {
     return iov;
 }
 
-std::string Text(const std::vector<mr_iov> &iov) {
+inline std::string Text(const std::vector<mr_iov> &iov) {
     std::string text;
     for (const mr_iov &piece : iov) {
         text.append(reinterpret_cast<const char *>(piece.base), piece.len);
@@ -51,12 +51,12 @@ std::string Text(const std::vector<mr_iov> &iov) {
     return text;
 }
 
-std::string Text(const mr_chain &chain) {
+inline std::string Text(const mr_chain &chain) {
     return Text(Iov(chain));
 }
 
 // How long the pieces are together if they are the beginning of `text`; else SIZE_MAX.
-size_t EqualLength(const std::vector<mr_iov> &iov, const std::string &text) {
+inline size_t EqualLength(const std::vector<mr_iov> &iov, const std::string &text) {
     size_t offset = 0;
     for (const mr_iov &piece : iov) {
         if (piece.len > text.size() - offset ||
@@ -130,11 +130,11 @@ class Pool {
     size_t seed_ = 1;
 };
 
-mr_slice Part(const mr_buf *buf, size_t offset, size_t len) {
+inline mr_slice Part(const mr_buf *buf, size_t offset, size_t len) {
     return mr_slice_of(buf->data + offset, len);
 }
 
-std::string TextOf(mr_slice slice) {
+inline std::string TextOf(mr_slice slice) {
     return std::string(reinterpret_cast<const char *>(slice.data), slice.len);
 }
 
