@@ -16,6 +16,7 @@
 #include "broker/server/server.h"
 #include "broker/version.h"
 #include "io/epoll/epoll.h"
+#include "io/uring/uring.h"
 
 // Descriptors beside the connections: listeners, loops, the log, standard streams.
 #define OTHER_DESCRIPTORS 64u
@@ -144,7 +145,15 @@ static const struct mr_io_backend *choose_backend(const struct mr_config *config
     if (strcmp(config->io_backend, "auto") == 0 || strcmp(config->io_backend, "epoll") == 0) {
         return &mr_io_epoll;
     }
-    mr_log(MR_LOG_ERROR, "No such io backend: %s. This build has: auto, epoll.",
+    if (strcmp(config->io_backend, "io_uring") == 0) {
+        const char *why;
+        if (mr_io_uring_available(&why)) {
+            return &mr_io_uring;
+        }
+        mr_log(MR_LOG_WARNING, "Using epoll instead of io_uring: %s.", why);
+        return &mr_io_epoll;
+    }
+    mr_log(MR_LOG_ERROR, "No such io backend: %s. This build has: auto, epoll, io_uring.",
            config->io_backend);
     return NULL;
 }
@@ -170,9 +179,11 @@ static bool make_server(struct program *program) {
         .backend = choose_backend(config),
         .worker_count = program->workers,
         .version = MR_VERSION,
-        .policies = options.backend != NULL ? mr_policies_read(config) : NULL,
         .memory = memory,
     };
+    if (options.backend != NULL) {
+        options.policies = mr_policies_read(config);
+    }
     if (options.policies == NULL ||
         getrandom(&options.hash_seed, sizeof(options.hash_seed), 0) < 0) {
         mr_policy_set_unref(options.policies);

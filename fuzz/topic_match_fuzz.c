@@ -18,7 +18,8 @@ static struct mr_slice next_line(struct mr_slice *rest) {
 }
 
 static bool naive_matches(struct mr_slice filter, struct mr_slice topic) {
-    if (topic.data[0] == '$' && (filter.data[0] == '+' || filter.data[0] == '#')) {
+    if (topic.len > 0 && filter.len > 0 && topic.data[0] == '$' &&
+        (filter.data[0] == '+' || filter.data[0] == '#')) {
         return false;
     }
     size_t f = 0;

@@ -288,11 +288,11 @@ bool client_read(struct load *load, struct client *client) {
         if (room_bytes < wanted) {
             room = realloc(room, wanted);
             room_bytes = wanted;
-            if (room == NULL) {
-                abort();
-            }
         }
-        if (client->in_len > 0) {
+        if (room == NULL) {
+            abort();
+        }
+        if (client->in != NULL) {
             memcpy(room, client->in, client->in_len);
         }
         ssize_t n = recv(client->fd, room + client->in_len, READ_BYTES, MSG_DONTWAIT);
@@ -316,8 +316,8 @@ bool client_read(struct load *load, struct client *client) {
 bool client_has_credit(const struct load *load, const struct client *client) {
     uint64_t window = load->options.window;
     // Nobody may be further behind than the window, or a queue somewhere overflows.
-    uint64_t arrived = load->options.shape == SHAPE_FAN_OUT ? load->slowest
-                                                            : client->delivered / load->fan_out;
+    uint64_t arrived =
+        load->options.shape == SHAPE_FAN_OUT ? load->slowest : client->delivered / load->fan_out;
     if (client->sent >= arrived + window) {
         return false;
     }

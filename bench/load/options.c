@@ -43,7 +43,7 @@ static bool set_shape(struct options *out, const char *name) {
 }
 
 static bool set_option(struct options *out, int letter, const char *value) {
-    unsigned long number = value != NULL ? strtoul(value, NULL, 10) : 0;
+    unsigned long number = strtoul(value, NULL, 10);
     switch (letter) {
         case 'h':
             out->host = value;
@@ -110,7 +110,7 @@ bool options_parse(struct options *out, int argc, char *argv[]) {
     bool ok = true;
     while (ok && (letter = getopt_long(argc, argv, "h:p:P:S:s:q:w:V:t:u:r:n:k:a:j", long_options,
                                        NULL)) != -1) {
-        ok = set_option(out, letter, optarg);
+        ok = set_option(out, letter, optarg != NULL ? optarg : "");
     }
     ok = ok && optind + 1 == argc && set_shape(out, argv[optind]);
     if (ok && out->shape == SHAPE_PAIR) {

@@ -59,16 +59,15 @@ struct usage usage_of(int pid) {
     fclose(file);
     text[len] = '\0';
     char *at = strrchr(text, ')');
-    unsigned long user;
-    unsigned long system;
-    unsigned long pages;
-    if (at != NULL && sscanf(at + 1,
-                             " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d "
-                             "%*d %*d %*d %*u %*u %lu",
-                             &user, &system, &pages) == 3) {
-        usage.cpu_seconds = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-        usage.memory_bytes = (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    // Fields are counted from the state, which is the third one: see proc(5).
+    unsigned long fields[25] = {0};
+    char *word = at != NULL ? strtok(at + 1, " ") : NULL;
+    for (size_t i = 3; i < MR_ARRAY_COUNT(fields) && word != NULL; i++) {
+        fields[i] = strtoul(word, NULL, 10);
+        word = strtok(NULL, " ");
     }
+    usage.cpu_seconds = (double)(fields[14] + fields[15]) / (double)sysconf(_SC_CLK_TCK);
+    usage.memory_bytes = (uint64_t)fields[24] * (uint64_t)sysconf(_SC_PAGESIZE);
     return usage;
 }
 

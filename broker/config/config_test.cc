@@ -157,6 +157,7 @@ TEST(Config, EachDirectiveSetsItsField) {
         {"sys_interval 0", SEE(c.sys_interval_s == 0)},
         {"workers 64", SEE(c.workers == 64)},
         {"io_backend epoll", SEE(Is(c.io_backend, "epoll"))},
+        {"io_backend io_uring", SEE(Is(c.io_backend, "io_uring"))},
         {"slow_consumer_policy drop-oldest", SEE(c.slow_policy == MR_SLOW_DROP_OLDEST)},
         {"slow_consumer_policy disconnect", SEE(c.slow_policy == MR_SLOW_DISCONNECT)},
         {"slow_consumer_policy backpressure", SEE(c.slow_policy == MR_SLOW_BACKPRESSURE)},

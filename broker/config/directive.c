@@ -31,7 +31,8 @@ static const struct mr_choice slow_policies[] = {
     {NULL, 0},
 };
 
-static const struct mr_choice io_backends[] = {{"auto", 0}, {"epoll", 0}, {NULL, 0}};
+static const struct mr_choice io_backends[] = {
+    {"auto", 0}, {"epoll", 0}, {"io_uring", 0}, {NULL, 0}};
 
 const struct mr_choice mr_log_type_words[] = {
     {"debug", MR_LOG_DEBUG},

@@ -156,10 +156,10 @@ static struct mr_password_request *request_new(struct connecting *it) {
         mr_password_request_free(request);
         return NULL;
     }
-    if (packet->user_name.len > 0) {
+    if (packet->user_name.data != NULL) {
         memcpy(request->user_name, packet->user_name.data, packet->user_name.len);
     }
-    if (packet->password.len > 0) {
+    if (packet->password.data != NULL) {
         memcpy(request->password, packet->password.data, packet->password.len);
     }
     if (!packet->has_password) {
@@ -357,7 +357,7 @@ static bool fill_record(struct connecting *it, struct mr_session_record *record)
         if (user_name == NULL) {
             return false;
         }
-        if (packet->user_name.len > 0) {
+        if (packet->user_name.data != NULL) {
             memcpy(user_name, packet->user_name.data, packet->user_name.len);
         }
         user_name[packet->user_name.len] = '\0';
@@ -546,5 +546,8 @@ enum mr_handled mr_handle_connect(struct mr_client *client, struct mr_slice body
     if (handled == MR_HANDLED) {
         handled = find_session(&it, &record);
     }
-    return handled == MR_HANDLED ? accept(&it, record) : handled;
+    if (handled != MR_HANDLED || MR_NEVER(record == NULL)) {
+        return handled;
+    }
+    return accept(&it, record);
 }

@@ -73,6 +73,13 @@ enum mr_err mr_mailboxes_new(struct mr_mailbox **out, uint32_t count) {
     return MR_OK;
 }
 
+static void give_back(struct mr_parcel *parcel, void (*fn)(void *ctx, struct mr_parcel *parcel),
+                      void *ctx) {
+    if (fn != NULL) {
+        fn(ctx, parcel);
+    }
+}
+
 static void lane_free(struct lane *lane, void (*fn)(void *ctx, struct mr_parcel *parcel),
                       void *ctx) {
     struct mr_parcel parcel;
@@ -80,14 +87,14 @@ static void lane_free(struct lane *lane, void (*fn)(void *ctx, struct mr_parcel 
         bool shown = mr_ring_publish(lane->ring);
         (void)shown;
         while (mr_ring_pop(lane->ring, &parcel)) {
-            fn(ctx, &parcel);
+            give_back(&parcel, fn, ctx);
         }
         mr_ring_free(lane->ring);
     }
     while (lane->first != NULL) {
         struct waiting *waiting = lane->first;
         lane->first = waiting->next;
-        fn(ctx, &waiting->parcel);
+        give_back(&waiting->parcel, fn, ctx);
         free(waiting);
     }
 }

@@ -118,7 +118,7 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
     size_t len = (size_t)message->payloadlen;
     memcpy(text, message->payload, len < sizeof(text) ? len : sizeof(text) - 1);
     pthread_mutex_lock(&mutex);
-    if (atoi(text) != arrived[message->qos]) {
+    if ((int)strtol(text, NULL, 10) != arrived[message->qos]) {
         problem = "a message is missing, twice there or out of order";
     }
     arrived[message->qos]++;
@@ -204,7 +204,7 @@ int main(int argc, char *argv[]) {
     char topic[TEXT_BYTES];
     snprintf(uri, sizeof(uri), "tcp://%s:%s", argv[1], argv[2]);
     prefix = argv[3];
-    version = atoi(argv[4]);
+    version = (int)strtol(argv[4], NULL, 10);
     snprintf(topic, sizeof(topic), "%s/async%d", prefix, version);
     MQTTAsync reader = open_client(uri, 0);
     MQTTAsync writer = open_client(uri, 1);

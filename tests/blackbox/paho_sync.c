@@ -193,7 +193,7 @@ int main(int argc, char *argv[]) {
     snprintf(text, sizeof(text), "tcp://%s:%s", argv[1], argv[2]);
     uri = text;
     prefix = argv[3];
-    version = atoi(argv[4]);
+    version = (int)strtol(argv[4], NULL, 10);
     every_qos();
     retained();
     sleeping();

@@ -87,6 +87,7 @@ class Broker:
 
     binary = None  # Set by the suite.
     workers = None
+    io_backend = None
 
     def __init__(self, config="", bare=False, args=(), nofile=None, start=True):
         self.external = not config and not bare and not args and bool(external_port())
@@ -131,6 +132,8 @@ class Broker:
                 text += "\nuser root\n"  # Another could not read our files again.
             if self.workers and "workers" not in text:
                 text += f"\nworkers {self.workers}\n"
+            if self.io_backend:
+                text += f"\nio_backend {self.io_backend}\n"
         if self.is_mosquitto():
             text = "".join(
                 line

@@ -1,6 +1,6 @@
 """Test cases that share brokers, and a runner that lets them wait side by side.
 
-    some_test.py --broker=PATH [--workers=N] [--jobs=N] [-k WORD]... [-v]
+    some_test.py --broker=PATH [--workers=N] [--io=BACKEND] [--jobs=N] [-k WORD]... [-v]
 
 Each test is told from the others by its topics and client identifiers, so many
 tests use one broker at once: most of them spend their time waiting.
@@ -172,6 +172,7 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--broker", help="the binary to test")
     parser.add_argument("--workers", type=int, help="run the broker with that many")
+    parser.add_argument("--io", help="its way of input and output, as in io_backend")
     parser.add_argument("--jobs", type=int, default=JOBS, help="tests at the same time")
     parser.add_argument("-k", action="append", default=[], help="only tests with this word")
     parser.add_argument("-v", action="store_true", help="name each test")
@@ -183,6 +184,7 @@ def main():
     options, _rest = arguments()
     broker_module.Broker.binary = options.broker
     broker_module.Broker.workers = options.workers
+    broker_module.Broker.io_backend = options.io
     loaded = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     tests = [t for t in _flatten(loaded) if not options.k or any(k in t.id() for k in options.k)]
     started = time.monotonic()
