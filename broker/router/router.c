@@ -212,11 +212,13 @@ static bool give_away(void *ctx, struct mr_trie_node *node, struct mr_message *m
     return true;
 }
 
+// `inflight`: the session ends, so that also what was sent but not acknowledged goes to others;
+// else that is completed where it began [MQTT-3.10.4-3].
 static void leave_node(struct mr_router *router, struct mr_session *session,
-                       struct mr_trie_node *node) {
+                       struct mr_trie_node *node, bool inflight) {
     if (mr_trie_node_is_shared(node)) {
         struct leaving leaving = {router, session->subscriber};
-        mr_session_take_shared(session, node, true, give_away, &leaving);
+        mr_session_take_shared(session, node, inflight, give_away, &leaving);
     }
     mr_trie_remove(router->shared->trie, node, session->subscriber);
 }
@@ -242,7 +244,8 @@ bool mr_router_unsubscribe(struct mr_router *router, struct mr_session *session,
         return false;
     }
     mr_subscription_set_remove(&session->subscriptions, node);
-    leave_node(router, session, node);
+    leave_node(router, session, node, false);
+    mr_router_pump(router, session);
     return true;
 }
 
@@ -250,7 +253,7 @@ void mr_router_unsubscribe_all(struct mr_router *router, struct mr_session *sess
     uint32_t index = 0;
     struct mr_trie_node *node;
     while ((node = mr_subscription_set_next(&session->subscriptions, &index)) != NULL) {
-        leave_node(router, session, node);
+        leave_node(router, session, node, true);
     }
     mr_subscription_set_fini(&session->subscriptions);
 }
