@@ -612,7 +612,7 @@ TEST(ConfigOverrides, AreCheckedAsAFileIs) {
     Reading c = ReadText("", overrides);
     EXPECT_EQ(MR_ERR_INVALID, c.err);
     EXPECT_EQ(
-        "command line: error: --io: expected auto or epoll, not 'epol'\n"
+        "command line: error: --io: expected auto, epoll or io_uring, not 'epol'\n"
         "command line: error: --workers: expected a whole number from 0 to 64, not '65'\n",
         c.AllMessages());
 }

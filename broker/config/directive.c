@@ -293,7 +293,9 @@ const struct mr_directive mr_directives[] = {
      .kind = MR_KIND_WORD,
      .choices = io_backends,
      .preset_word = "auto",
-     .help = "*Millrace's own.* How the system is asked for input and output."},
+     .help = "*Millrace's own.* How the system is asked for input and output. auto is epoll. "
+             "io_uring needs Linux 6.12; where it is missing or forbidden, epoll is used and a "
+             "line of the log says so."},
     {.name = "slow_consumer_policy",
      GLOBAL(slow_policy),
      .kind = MR_KIND_CHOICE,

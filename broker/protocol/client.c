@@ -65,6 +65,11 @@ static void on_timer(struct mr_timer *timer) {
     if (client->state == MR_CLIENT_CLOSING || client->state == MR_CLIENT_MOVING) {
         return;
     }
+    if (client->state == MR_CLIENT_CHECKING) {
+        // It is us that it waits for.
+        mr_timer_start(client->protocol->loop, timer, MR_LINGER_MS);
+        return;
+    }
     if (client->state != MR_CLIENT_CONNECTED) {
         mr_count(&counters->connect_timeouts);
         mr_client_drop(client);
