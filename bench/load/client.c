@@ -273,7 +273,7 @@ static void keep_rest(struct client *client, const uint8_t *rest, size_t len) {
         }
         client->in_capacity = len * 2;
     }
-    if (len > 0) {
+    if (client->in != NULL) {
         memmove(client->in, rest, len);
     }
     client->in_len = len;
