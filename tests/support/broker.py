@@ -90,8 +90,8 @@ class Broker:
     io_backend = None
 
     def __init__(self, config="", bare=False, args=(), nofile=None, start=True):
-        self.external = not config and not bare and not args and bool(external_port())
-        if external_port() and not self.external:
+        self.external = bool(external_port())
+        if self.external and config:
             raise unittest.SkipTest("needs a broker with its own configuration")
         self.host = HOST
         self.folder = pathlib.Path(temporary_folder())
@@ -101,9 +101,10 @@ class Broker:
         self.log_path = self.folder / "log"
         self.args, self.nofile, self.bare = args, nofile, bare
         self.process = None
-        self.write_config(config)
-        if start and not self.external:
-            self.start()
+        if not self.external:
+            self.write_config(config)
+            if start:
+                self.start()
 
     # ---------------------------------------------------------- configuration
 
