@@ -22,7 +22,7 @@ class ConfigTest(BrokerTest):
     def checked(self, text, *args):
         """What --test-config says of a file with this text."""
         target = self.own_broker(text, bare=True, start=False)
-        target.stop = target.remove
+        target.stop = target.discard
         return target.run("--test-config", "-c", target.config_path, *args)
 
     def assert_refused(self, text, line, *words):
@@ -36,7 +36,7 @@ class ConfigTest(BrokerTest):
 class CommandLine(ConfigTest):
     def run_binary(self, *args):
         target = self.own_broker("", bare=True, start=False)
-        target.stop = target.remove
+        target.stop = target.discard
         return target.run(*args)
 
     def test_version(self):
@@ -89,7 +89,7 @@ class CommandLine(ConfigTest):
         first = self.own_broker()
         config = f"listener {first.port} 127.0.0.1\n"
         second = self.own_broker(config, bare=True, start=False)
-        second.stop = second.kill
+        second.stop = second.discard
         second.start(wait=False)
         self.assertNotEqual(second.wait(), 0)
         self.assertIn(f"{first.port}", second.log())
@@ -99,7 +99,7 @@ class CommandLine(ConfigTest):
             "listener {port} 127.0.0.1\nallow_anonymous true\npid_file {dir}/pid\nuser root\n",
             bare=True, start=False, args=("-d", "-c", "{dir}/millrace.conf"),
         )
-        target.stop = target.remove
+        target.stop = target.discard
         target.start(wait=False)
         self.assertEqual(target.wait(), 0)
         pid = int((target.folder / "pid").read_text())
@@ -123,7 +123,7 @@ class Dialect(ConfigTest):
             "clientid_prefixes a-\nlog_type all\npersistent_client_expiration 2h\n"
         )
         target = self.own_broker(text, bare=True, start=False)
-        target.stop = target.remove
+        target.stop = target.discard
         first = self.printed(target)
         target.config_path.write_bytes(first)
         second = self.printed(target)
@@ -207,7 +207,7 @@ class Dialect(ConfigTest):
 
     def test_start_with_a_broken_file_fails(self):
         target = self.own_broker("bogus true\n", bare=True, start=False)
-        target.stop = target.kill
+        target.stop = target.discard
         target.start(wait=False)
         self.assertNotEqual(target.wait(), 0)
         self.assertRegex(target.log(), r"millrace\.conf:1: error: ")
@@ -450,7 +450,7 @@ class Process(ConfigTest):
             for client in clients:
                 client.expect_end(0x8B)
             target.check_log()
-            target.stop = target.remove
+            target.stop = target.discard
 
     def test_state_on_sigusr1(self):
         target = self.own_broker()
@@ -468,7 +468,7 @@ class Process(ConfigTest):
         target.send_signal(signal.SIGTERM)
         self.assertEqual(target.wait(), 0)
         self.assertFalse(path.exists())
-        target.stop = target.remove
+        target.stop = target.discard
 
     def test_log_file_is_opened_again(self):
         target = self.own_broker("log_dest file {dir}/broker.log\n")

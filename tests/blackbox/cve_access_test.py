@@ -117,7 +117,7 @@ class Passwords(AccessTest):
                 target = self.own_broker("password_file {dir}/passwd\nallow_anonymous false\n",
                                          start=False)
                 target.file("passwd", USERS + line)
-                target.stop = target.kill  # It may refuse to start, as it should.
+                target.stop = target.discard  # It may refuse to start, as it should.
                 done = target.run("-c", target.config_path, "--test-config")
                 if done.returncode != 0:
                     self.assertRegex(done.text, r"passwd:4")

@@ -287,6 +287,11 @@ class Broker:
             self.kill()
             self.remove()
 
+    def discard(self):
+        """Instead of stop(), for a process that has ended or may not have started."""
+        self.kill()
+        self.remove()
+
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
