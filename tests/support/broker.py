@@ -101,10 +101,14 @@ class Broker:
         self.log_path = self.folder / "log"
         self.args, self.nofile, self.bare = args, nofile, bare
         self.process = None
-        if not self.external:
-            self.write_config(config)
-            if start:
-                self.start()
+        try:
+            if not self.external:
+                self.write_config(config)
+                if start:
+                    self.start()
+        except BaseException:
+            self.discard()
+            raise
 
     # ---------------------------------------------------------- configuration
 
