@@ -1,6 +1,13 @@
 """Tests that start the real broker and talk to it from outside."""
 
-def blackbox_test(name, args = [], data = [], workers = [1], size = "medium", **kwargs):
+def blackbox_test(
+        name,
+        args = [],
+        data = [],
+        workers = [1],
+        io_uring = False,
+        size = "medium",
+        **kwargs):
     """Declares a test of the broker: `name`.py, run once for each number of workers.
 
     Args:
@@ -9,18 +16,26 @@ def blackbox_test(name, args = [], data = [], workers = [1], size = "medium", **
       data: further files that the script needs.
       workers: numbers of threads of the broker. More than one shows what is lost
         between two of them. The first one's test has the plain name.
+      io_uring: also run it with that backend, and two workers. Where the system
+        does not have it, the broker falls back to the ordinary one.
       size: size of the test.
       **kwargs: passed on.
     """
-    for count in workers:
+    variants = [
+        (name if count == workers[0] else "%s_%d_workers" % (name, count), count, "")
+        for count in workers
+    ]
+    if io_uring:
+        variants.append((name + "_io_uring", 2, "--io=io_uring"))
+    for variant, count, io in variants:
         native.sh_test(
-            name = name if count == workers[0] else "%s_%d_workers" % (name, count),
+            name = variant,
             size = size,
             srcs = [name + ".py"],
             args = [
                 "--broker=$(rootpath //broker)",
                 "--workers=%d" % count,
-            ] + args,
+            ] + ([io] if io else []) + args,
             data = data + [
                 "//broker",
                 "//tests/support",
