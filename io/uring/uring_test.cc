@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -100,6 +101,67 @@ TEST_P(UringTest, PausingAndResumingCostsNoSystemCall) {
         Turn();
     }
     EXPECT_EQ(before, Stats().syscall_count);
+}
+
+// ------------------------------------------------------------------------------ crowds
+
+TEST_P(UringTest, MoreCompletionsThanTheQueueHoldsAreNotLost) {
+    // Each connection is one; all wait when the loop first looks.
+    const size_t crowd = 2500;
+    rlimit limit = {};
+    ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < 2 * crowd + 100) {
+        GTEST_SKIP() << "too few descriptors";
+    }
+    std::string path = "/tmp/millrace-crowd-" + std::to_string(getpid());
+    mr_listen_address address = {};
+    address.unix_path = path.c_str();
+    ASSERT_EQ(MR_OK, Open(address)) << os_error_;
+    Turn();
+    std::vector<std::unique_ptr<Peer>> peers;
+    for (size_t i = 0; i < crowd; i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        sockaddr_un name = Unix(path);
+        if (connect(fd, reinterpret_cast<sockaddr *>(&name), sizeof name) != 0) {
+            close(fd);
+            break;  // The system's backlog is shorter.
+        }
+        peers.push_back(std::make_unique<SocketPeer>(fd));
+    }
+    ASSERT_GT(peers.size(), 0u);
+    RunUntil([&] { return accepted_.size() == peers.size(); });
+    printf("%zu connections in %d turns\n", peers.size(), static_cast<int>(Stats().turn_count));
+}
+
+// Whatever would have to wait in the kernel does so without a thread.
+TEST_P(UringTest, NothingIsLeftToThreadsOfTheKernel) {
+    Pair slow = MakePair();
+    slow.conn->Write(Pattern(backend_->MoreThanFits()));
+    Pair large = MakePair();
+    Messages messages;
+    TakeMessages(large.conn, &messages);
+    std::string message = Message(Pattern(2 << 20));
+    for (size_t at = 0; at < message.size(); at += 5000) {
+        SendAll(large.peer.get(), message.substr(at, 5000));
+        Turn();
+    }
+    RunUntil([&] { return messages.bodies.size() == 1; });
+    std::string bytes;
+    for (int i = 0; i < 300; i++) {
+        slow.peer->Recv(&bytes, 20000);
+        Turn();
+    }
+    DIR *tasks = opendir("/proc/self/task");
+    ASSERT_NE(nullptr, tasks);
+    while (dirent *task = readdir(tasks)) {
+        std::ifstream file(std::string("/proc/self/task/") + task->d_name + "/comm");
+        std::string name;
+        std::getline(file, name);
+        EXPECT_EQ(std::string::npos, name.find("iou-")) << name;
+    }
+    closedir(tasks);
 }
 
 // ----------------------------------------------------------------------------- receiving
