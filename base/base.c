@@ -15,6 +15,17 @@ const char *mr_err_text(enum mr_err err) {
     return index < MR_ARRAY_COUNT(err_texts) ? err_texts[index] : "unknown error";
 }
 
+struct mr_slice mr_slice_trim(struct mr_slice text) {
+    while (text.len > 0 && mr_byte_is_blank(text.data[0])) {
+        text.data++;
+        text.len--;
+    }
+    while (text.len > 0 && mr_byte_is_blank(text.data[text.len - 1])) {
+        text.len--;
+    }
+    return text;
+}
+
 void mr_assert_fail(const char *condition, const char *file, int line) {
     fprintf(stderr, "millrace: %s:%d: broken invariant: %s\n", file, line, condition);
     abort();

@@ -83,6 +83,19 @@ static inline bool mr_slice_eq(struct mr_slice a, struct mr_slice b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+static inline bool mr_slice_has_prefix(struct mr_slice text, struct mr_slice prefix) {
+    return text.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(text.data, prefix.data, prefix.len) == 0);
+}
+
+// What separates words in the lines of files; carriage returns count, for files from elsewhere.
+static inline bool mr_byte_is_blank(uint8_t byte) {
+    return byte == ' ' || byte == '\t' || byte == '\r';
+}
+
+// Cuts blanks off both ends.
+struct mr_slice mr_slice_trim(struct mr_slice text);
+
 // Reports a broken invariant on standard error and aborts.
 __attribute__((noreturn, cold)) void mr_assert_fail(const char *condition, const char *file,
                                                     int line);

@@ -18,6 +18,20 @@ TEST(Slice, EqualsByContent) {
     EXPECT_TRUE(mr_slice_eq(mr_slice_of(nullptr, 0), mr_slice_of(nullptr, 0)));
 }
 
+TEST(Slice, KnowsItsPrefixes) {
+    EXPECT_TRUE(mr_slice_has_prefix(mr_slice_str("$SYS/broker"), mr_slice_str("$SYS")));
+    EXPECT_TRUE(mr_slice_has_prefix(mr_slice_str("$SYS"), mr_slice_str("$SYS")));
+    EXPECT_TRUE(mr_slice_has_prefix(mr_slice_of(nullptr, 0), mr_slice_of(nullptr, 0)));
+    EXPECT_FALSE(mr_slice_has_prefix(mr_slice_str("$SY"), mr_slice_str("$SYS")));
+    EXPECT_FALSE(mr_slice_has_prefix(mr_slice_str("a$SYS"), mr_slice_str("$SYS")));
+}
+
+TEST(Slice, IsTrimmedOfBlanks) {
+    EXPECT_TRUE(mr_slice_eq(mr_slice_str("a b"), mr_slice_trim(mr_slice_str(" \t a b\r"))));
+    EXPECT_EQ(0u, mr_slice_trim(mr_slice_str(" \t\r ")).len);
+    EXPECT_EQ(0u, mr_slice_trim(mr_slice_of(nullptr, 0)).len);
+}
+
 TEST(AssertDeathTest, NamesTheCondition) {
     EXPECT_DEATH(MR_ASSERT(1 == 2), "1 == 2");
 }

@@ -1,5 +1,5 @@
-// Every limit of the broker: name, unit, default, hard ceiling, why, the directive that
-// sets it and the counter in $SYS/broker/limits/ that tells how often it was met.
+// Every limit of the broker: name, unit, default, hard ceiling, why, and the directive that
+// sets it. What they refuse is counted: broker/sys/counters.h.
 //
 // Names end in their unit. A ceiling is what the implementation can stand, whatever the
 // configuration says.
@@ -11,8 +11,6 @@
 // Workers. The trie's shards and the bit masks of a route hold 64.
 #define MR_WORKERS_MAX 64
 
-// X(NAME, default, ceiling): both as the directive counts.
-//
 // How long a connection may take to send its CONNECT; `connect_timeout`, seconds.
 #define MR_CONNECT_TIMEOUT_S_DEFAULT 10
 #define MR_CONNECT_TIMEOUT_S_CEILING 3600
@@ -53,7 +51,7 @@
 #define MR_SUBSCRIPTIONS_PER_CLIENT_DEFAULT 100000
 // Levels of a topic filter are bounded in trie/trie.h, bytes of a topic by the standard.
 
-// Seconds that a closing connection has to take what is pending.
+// Milliseconds that a closing connection has to take what is pending.
 #define MR_LINGER_MS 2000
 
 // Entries of the ring between two workers.

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BACKLOG_DEFAULT 4096u
@@ -362,4 +363,26 @@ void mr_socket_close(intptr_t handle, bool reset) {
         (void)setsockopt((int)handle, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
     }
     close((int)handle);
+}
+
+// ------------------------------------------------------------------ waking and time
+
+void mr_socket_wake(int event_fd) {
+    int saved = errno;  // It may be called from a signal handler.
+    uint64_t one = 1;
+    // It fails only if the counter is full, and then the loop is being woken anyway.
+    ssize_t written = write(event_fd, &one, sizeof one);
+    (void)written;
+    errno = saved;
+}
+
+static uint64_t clock_ms(clockid_t clock) {
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (uint64_t)time.tv_sec * 1000u + (uint64_t)time.tv_nsec / 1000000u;
+}
+
+void mr_socket_clock(uint64_t *now_ms, uint64_t *wall_ms) {
+    *now_ms = clock_ms(CLOCK_MONOTONIC) + 1;
+    *wall_ms = clock_ms(CLOCK_REALTIME);
 }

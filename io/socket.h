@@ -1,5 +1,5 @@
 // Sockets of POSIX systems, for the backends that use them: listening, accepting, names,
-// error numbers.
+// error numbers; and how such a backend is woken and tells the time.
 //
 // Threads: any; nothing is shared.
 #ifndef MILLRACE_IO_SOCKET_H
@@ -40,6 +40,12 @@ void mr_socket_send_end(intptr_t handle);
 
 // `reset`: what isn't sent yet is dropped instead of waiting in the kernel.
 void mr_socket_close(intptr_t handle, bool reset);
+
+// Writes to the eventfd that wakes a loop. Also from a signal handler.
+void mr_socket_wake(int event_fd);
+
+// For loop_clock(): monotonic and wall-clock time.
+void mr_socket_clock(uint64_t *now_ms, uint64_t *wall_ms);
 
 #ifdef __cplusplus
 }  // extern "C"

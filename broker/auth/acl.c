@@ -13,7 +13,7 @@ static struct mr_slice take_word(struct mr_slice *rest) {
     while (word.len < rest->len && word.data[word.len] != ' ' && word.data[word.len] != '\t') {
         word.len++;
     }
-    *rest = mr_auth_trim(mr_slice_of(rest->data + word.len, rest->len - word.len));
+    *rest = mr_slice_trim(mr_slice_of(rest->data + word.len, rest->len - word.len));
     return word;
 }
 

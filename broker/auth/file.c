@@ -22,21 +22,6 @@ enum mr_err mr_auth_refuse(struct mr_auth_file *file, const char *format, ...) {
     return MR_ERR_INVALID;
 }
 
-static bool blank(uint8_t byte) {
-    return byte == ' ' || byte == '\t' || byte == '\r';
-}
-
-struct mr_slice mr_auth_trim(struct mr_slice text) {
-    while (text.len > 0 && blank(text.data[0])) {
-        text.data++;
-        text.len--;
-    }
-    while (text.len > 0 && blank(text.data[text.len - 1])) {
-        text.len--;
-    }
-    return text;
-}
-
 bool mr_auth_next_line(struct mr_auth_file *file, struct mr_slice *rest, struct mr_slice *line) {
     static const uint8_t mark[] = {0xef, 0xbb, 0xbf};
     if (rest->len == 0) {
@@ -48,7 +33,7 @@ bool mr_auth_next_line(struct mr_auth_file *file, struct mr_slice *rest, struct 
     }
     const uint8_t *end = rest->len == 0 ? NULL : memchr(rest->data, '\n', rest->len);
     size_t len = end == NULL ? rest->len : (size_t)(end - rest->data);
-    *line = mr_auth_trim(mr_slice_of(rest->data, len));
+    *line = mr_slice_trim(mr_slice_of(rest->data, len));
     len += end != NULL;
     *rest = mr_slice_of(rest->data + len, rest->len - len);
     file->line++;

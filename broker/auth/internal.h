@@ -24,9 +24,6 @@ enum mr_err mr_auth_refuse(struct mr_auth_file *file, const char *format, ...) M
 // Takes the next line from `*rest`; blanks around it are cut. False: there is none.
 bool mr_auth_next_line(struct mr_auth_file *file, struct mr_slice *rest, struct mr_slice *line);
 
-// Cuts spaces, tabs and carriage returns off both ends.
-struct mr_slice mr_auth_trim(struct mr_slice text);
-
 // Text from a file for a message: control characters are replaced, it is cut.
 #define MR_AUTH_QUOTE_BYTES 80
 const char *mr_auth_quote(struct mr_slice text, char out[MR_AUTH_QUOTE_BYTES]);

@@ -166,14 +166,14 @@ static enum mr_err parse_line(struct mr_password_list *list, struct mr_auth_file
     if (!take_until(&rest, ':', &name)) {
         return mr_auth_refuse(file, "expected user:hash, but there is no ':'");
     }
-    name = mr_auth_trim(name);
+    name = mr_slice_trim(name);
     if (name.len == 0 || name.len > USER_NAME_BYTES_MAX) {
         return mr_auth_refuse(file, "expected a user name of 1 to %d bytes before the ':'",
                               USER_NAME_BYTES_MAX);
     }
     MR_TRY(reserve(list));
     mr_auth_quote(name, user);
-    MR_TRY(parse_hash(&list->entries[list->count], file, user, mr_auth_trim(rest)));
+    MR_TRY(parse_hash(&list->entries[list->count], file, user, mr_slice_trim(rest)));
     list->names[list->count++] = name;
     return MR_OK;
 }

@@ -17,7 +17,7 @@ static struct mr_slice until_comment(struct mr_slice value) {
             value.len = i;
         }
     }
-    return mr_value_trim(value);
+    return mr_slice_trim(value);
 }
 
 static enum mr_err set_host(struct mr_reading *reading, const struct mr_directive *directive,

@@ -58,29 +58,14 @@ const char *mr_field_text(const struct mr_directive *directive, const void *base
     return text;
 }
 
-static bool blank(uint8_t byte) {
-    return byte == ' ' || byte == '\t' || byte == '\r';
-}
-
-struct mr_slice mr_value_trim(struct mr_slice text) {
-    while (text.len > 0 && blank(text.data[0])) {
-        text.data++;
-        text.len--;
-    }
-    while (text.len > 0 && blank(text.data[text.len - 1])) {
-        text.len--;
-    }
-    return text;
-}
-
 struct mr_slice mr_value_word(struct mr_slice *rest) {
-    struct mr_slice text = mr_value_trim(*rest);
+    struct mr_slice text = mr_slice_trim(*rest);
     struct mr_slice word = {text.data, 0};
-    while (word.len < text.len && !blank(text.data[word.len])) {
+    while (word.len < text.len && !mr_byte_is_blank(text.data[word.len])) {
         word.len++;
     }
     if (text.len > 0) {
-        *rest = mr_value_trim(mr_slice_of(text.data + word.len, text.len - word.len));
+        *rest = mr_slice_trim(mr_slice_of(text.data + word.len, text.len - word.len));
     } else {
         *rest = text;
     }

@@ -14,9 +14,6 @@ void mr_field_set_number(const struct mr_directive *directive, void *base, uint6
 uint64_t mr_field_number(const struct mr_directive *directive, const void *base);
 void mr_field_set_text(const struct mr_directive *directive, void *base, const char *text);
 const char *mr_field_text(const struct mr_directive *directive, const void *base);
-
-// Blanks are spaces and tabs; carriage returns count too, for files from elsewhere.
-struct mr_slice mr_value_trim(struct mr_slice text);
 // Takes the first word from `*rest`, which is trimmed before and after.
 struct mr_slice mr_value_word(struct mr_slice *rest);
 

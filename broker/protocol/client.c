@@ -102,7 +102,6 @@ struct mr_client *mr_client_new(struct mr_protocol *protocol, uint32_t listener)
     client->link.out = mr_stream_out(&client->stream);
     client->link.packet_bytes_max = UINT32_MAX;
     client->link.receive_max = UINT16_MAX;
-    client->problem_information = true;
     mr_timer_init(&client->timer, on_timer);
     mr_timer_start(protocol->loop, &client->timer,
                    (uint64_t)protocol->config->connect_timeout_s * 1000);
@@ -151,9 +150,6 @@ void mr_client_leave_session(struct mr_client *client, bool send_will) {
     struct mr_protocol *protocol = client->protocol;
     client->record = NULL;
     record->client = NULL;
-    bool was_congested = record->session.congested;
-    mr_session_detach(&record->session);
-    record->session.congested = was_congested;
     mr_router_offline(protocol->router, &record->session);
     mr_count_sub(&protocol->router->counters.clients_connected, 1);
     mr_record_disconnected(protocol, record, send_will);
@@ -191,6 +187,31 @@ enum mr_handled mr_client_close(struct mr_client *client, enum mr_reason reason,
 enum mr_handled mr_client_refuse(struct mr_client *client, const struct mr_decode_error *error) {
     mr_count(&mr_client_counters(client)->protocol_errors);
     return mr_client_close(client, error->reason, error->what);
+}
+
+enum mr_handled mr_client_close_no_memory(struct mr_client *client) {
+    mr_count(&mr_client_counters(client)->memory_disconnects);
+    return mr_client_close(client, MR_REASON_SERVER_BUSY, "out of memory");
+}
+
+bool mr_client_mount(const struct mr_client *client, struct mr_slice *text,
+                     struct mr_buf **buf_out) {
+    struct mr_slice prefix = mr_link_mount_point(&client->link);
+    *buf_out = NULL;
+    if (prefix.len == 0) {
+        return true;
+    }
+    size_t len = prefix.len + text->len;
+    struct mr_buf *buf =
+        len <= MR_TOPIC_BYTES_MAX ? mr_buf_new(client->protocol->router->env.pool, len) : NULL;
+    if (buf == NULL) {
+        return false;
+    }
+    memcpy(buf->data, prefix.data, prefix.len);
+    memcpy(buf->data + prefix.len, text->data, text->len);
+    *text = mr_slice_of(buf->data, len);
+    *buf_out = buf;
+    return true;
 }
 
 enum mr_handled mr_client_drop(struct mr_client *client) {

@@ -45,7 +45,6 @@ struct mr_replay {
     struct mr_retained_cursor cursor;
     uint32_t subscription_id;
     uint8_t qos;
-    bool retain_as_published;
     uint32_t filter_len;
     uint8_t filter[];
 };
@@ -90,12 +89,11 @@ struct mr_client {
     uint32_t last_recv_ms;  // The low bits: a difference is what counts.
     uint16_t keep_alive_s;
     uint16_t listener;
-    uint8_t state;             // enum mr_client_state.
-    uint8_t pause;             // Bits of enum mr_pause.
-    uint8_t work;              // Bits of enum mr_work.
-    bool problem_information;  // 5.0: reason strings are welcome everywhere.
-    bool acl;                  // The policy restricts topics.
-    bool password_pending;     // A password request refers to this client.
+    uint8_t state;          // enum mr_client_state.
+    uint8_t pause;          // Bits of enum mr_pause.
+    uint8_t work;           // Bits of enum mr_work.
+    bool acl;               // The policy restricts topics.
+    bool password_pending;  // A password request refers to this client.
     bool stream_closed;
 };
 
@@ -137,6 +135,10 @@ static inline bool mr_client_is_v5(const struct mr_client *client) {
 static inline bool mr_properties_bit(uint64_t present, enum mr_property_id id) {
     return (present & MR_PROPERTY_BIT(id)) != 0;
 }
+// Topic names to which only the broker publishes.
+static inline bool mr_topic_is_brokers(struct mr_slice topic) {
+    return mr_slice_has_prefix(topic, mr_slice_str("$SYS"));
+}
 const struct mr_listener_config *mr_client_listener(const struct mr_client *client);
 struct mr_auth_policy *mr_client_policy(const struct mr_client *client);
 void mr_client_identity(const struct mr_client *client, struct mr_auth_identity *out);
@@ -156,6 +158,13 @@ void mr_client_add_work(struct mr_client *client, enum mr_work work);
 enum mr_handled mr_client_close(struct mr_client *client, enum mr_reason reason, const char *what);
 // The same for a packet that was refused.
 enum mr_handled mr_client_refuse(struct mr_client *client, const struct mr_decode_error *error);
+// The same because memory ran out: this client goes, the broker stays.
+enum mr_handled mr_client_close_no_memory(struct mr_client *client);
+// Puts the listener's mount point, if it has one, in front of a topic name or filter. `*buf_out`
+// holds the new text, owned by the caller; NULL if there is none. False: too long, or out of
+// memory.
+bool mr_client_mount(const struct mr_client *client, struct mr_slice *text,
+                     struct mr_buf **buf_out);
 // Closes without a word.
 enum mr_handled mr_client_drop(struct mr_client *client);
 // Parts client and session; the will is sent or not.
@@ -185,9 +194,6 @@ void mr_record_present(struct mr_protocol *protocol, struct mr_session_record *r
 // The connection is gone: starts will delay and expiry, or ends the session at once.
 void mr_record_disconnected(struct mr_protocol *protocol, struct mr_session_record *record,
                             bool send_will);
-// Finds the session of a client id on this worker; NULL if there is none.
-struct mr_session_record *mr_record_find(struct mr_protocol *protocol,
-                                         const struct mr_registry_entry *entry);
 // Writes who published, for the retained store, to `*buf_out` (pooled, owned by the caller; NULL:
 // nothing to write, or out of memory).
 struct mr_slice mr_record_source(struct mr_protocol *protocol,

@@ -89,9 +89,7 @@ static enum mr_handled choose_client_id(struct connecting *it) {
     const struct mr_config *config = client->protocol->config;
     bool known = config->clientid_prefix_count == 0;
     for (uint32_t i = 0; !known && i < config->clientid_prefix_count; i++) {
-        size_t len = strlen(config->clientid_prefixes[i]);
-        known = it->client_id.len >= len &&
-                memcmp(it->client_id.data, config->clientid_prefixes[i], len) == 0;
+        known = mr_slice_has_prefix(it->client_id, mr_slice_str(config->clientid_prefixes[i]));
     }
     return known ? MR_HANDLED
                  : refuse_connecting(it, MR_REASON_NOT_AUTHORIZED,
@@ -106,8 +104,7 @@ static enum mr_handled check_will(struct connecting *it) {
     if (!mr_topic_name_valid(packet->will.topic)) {
         return refuse_connecting(it, MR_REASON_TOPIC_NAME_INVALID, "will topic");
     }
-    if (packet->will.topic.data[0] == '$' && packet->will.topic.len >= 4 &&
-        memcmp(packet->will.topic.data, "$SYS", 4) == 0) {
+    if (mr_topic_is_brokers(packet->will.topic)) {
         return refuse_connecting(it, MR_REASON_NOT_AUTHORIZED, "will topic");
     }
     if (packet->will.qos > mr_client_listener(it->client)->qos_max) {
@@ -249,17 +246,13 @@ void mr_protocol_password_checked(struct mr_password_request *request) {
 static struct mr_message *will_message(struct connecting *it, uint32_t subscriber) {
     const struct mr_will *will = &it->packet.will;
     struct mr_router *router = it->client->protocol->router;
-    struct mr_slice prefix = mr_link_mount_point(&it->client->link);
-    struct mr_buf *topic = mr_buf_new(router->env.pool, prefix.len + will->topic.len);
-    if (topic == NULL) {
+    struct mr_slice topic = will->topic;
+    struct mr_buf *mounted;
+    if (!mr_client_mount(it->client, &topic, &mounted)) {
         return NULL;
     }
-    if (prefix.len > 0) {
-        memcpy(topic->data, prefix.data, prefix.len);
-    }
-    memcpy(topic->data + prefix.len, will->topic.data, will->topic.len);
     struct mr_publish publish = {
-        .topic = mr_slice_of(topic->data, prefix.len + will->topic.len),
+        .topic = topic,
         .payload = will->payload,
         .properties_raw = will->properties.raw,
         .properties_present = will->properties.present,
@@ -267,7 +260,9 @@ static struct mr_message *will_message(struct connecting *it, uint32_t subscribe
         .retain = will->retain,
     };
     struct mr_message *message = mr_message_new(router->env.pool, &publish, subscriber, 0);
-    mr_buf_unref(topic);
+    if (mounted != NULL) {
+        mr_buf_unref(mounted);
+    }
     return message;
 }
 
@@ -310,7 +305,7 @@ static enum mr_handled find_session(struct connecting *it, struct mr_session_rec
         return mr_client_move(client, owner);
     }
     if (err == MR_ERR_EXISTS) {
-        struct mr_session_record *record = mr_record_find(protocol, entry);
+        struct mr_session_record *record = entry->session;
         if (record->client != NULL) {
             take_over(client, record->client);
             // That may have ended the session: look again.
@@ -322,7 +317,7 @@ static enum mr_handled find_session(struct connecting *it, struct mr_session_rec
         }
     }
     if (err == MR_ERR_EXISTS) {
-        struct mr_session_record *record = mr_record_find(protocol, entry);
+        struct mr_session_record *record = entry->session;
         if (!it->packet.clean_start) {
             it->session_present = true;
             *out = record;
@@ -404,9 +399,6 @@ static bool fill_link(struct connecting *it) {
         if (link->aliases == NULL) {
             return false;
         }
-    }
-    if (mr_properties_has(properties, MR_PROPERTY_REQUEST_PROBLEM_INFORMATION)) {
-        client->problem_information = properties->request_problem_information != 0;
     }
     client->acl = mr_auth_has_acl(mr_client_policy(client));
     return true;

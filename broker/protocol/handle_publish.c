@@ -4,24 +4,12 @@
 #include "broker/limits.h"
 #include "broker/protocol/client.h"
 
-#define DOLLAR_SYS "$SYS"
-
 static enum mr_handled refuse(struct mr_client *client, enum mr_reason reason, const char *what) {
     struct mr_decode_error error = {reason, 0, what};
     return mr_client_refuse(client, &error);
 }
 
 // ----------------------------------------------------------------------- topic aliases
-
-static struct mr_buf *alias_name_new(struct mr_buf_pool *pool, struct mr_slice topic) {
-    uint16_t len = (uint16_t)topic.len;
-    struct mr_buf *buf = mr_buf_new(pool, sizeof(len) + topic.len);
-    if (buf != NULL) {
-        memcpy(buf->data, &len, sizeof(len));
-        memcpy(buf->data + sizeof(len), topic.data, topic.len);
-    }
-    return buf;
-}
 
 static enum mr_handled define_alias(struct mr_client *client, uint16_t alias,
                                     struct mr_slice topic) {
@@ -33,7 +21,7 @@ static enum mr_handled define_alias(struct mr_client *client, uint16_t alias,
         }
         client->aliases->max = max;
     }
-    struct mr_buf *name = alias_name_new(client->protocol->router->env.pool, topic);
+    struct mr_buf *name = mr_alias_name_new(client->protocol->router->env.pool, topic);
     if (name == NULL) {
         return refuse(client, MR_REASON_SERVER_BUSY, "out of memory");
     }
@@ -58,9 +46,7 @@ static enum mr_handled resolve_alias(struct mr_client *client, struct mr_publish
     if (name == NULL) {
         return refuse(client, MR_REASON_PROTOCOL_ERROR, "topic alias without a topic name");
     }
-    uint16_t len;
-    memcpy(&len, name->data, sizeof(len));
-    publish->topic = mr_slice_of(name->data + sizeof(len), len);
+    publish->topic = mr_alias_name_text(name);
     return MR_HANDLED;
 }
 
@@ -86,9 +72,8 @@ static enum mr_reason check_rights(struct mr_client *client, const struct mr_pub
     if (bytes_max != 0 && publish->payload.len > bytes_max) {
         return MR_REASON_PACKET_TOO_LARGE;
     }
-    if (publish->topic.data[0] == '$' && publish->topic.len >= strlen(DOLLAR_SYS) &&
-        memcmp(publish->topic.data, DOLLAR_SYS, strlen(DOLLAR_SYS)) == 0) {
-        return MR_REASON_NOT_AUTHORIZED;  // Only the broker publishes there.
+    if (mr_topic_is_brokers(publish->topic)) {
+        return MR_REASON_NOT_AUTHORIZED;
     }
     if (!client->acl) {
         return MR_REASON_SUCCESS;
@@ -149,8 +134,7 @@ static enum mr_handled route(struct mr_client *client, const struct mr_publish *
         case MR_ROUTED_NO_MEMORY:
             break;
     }
-    mr_count(&router->counters.memory_disconnects);
-    return mr_client_close(client, MR_REASON_SERVER_BUSY, "out of memory");
+    return mr_client_close_no_memory(client);
 }
 
 // A first QoS 2 PUBLISH, or one that comes again [MQTT-4.3.3-10].
@@ -170,26 +154,7 @@ static enum mr_handled receive_qos2(struct mr_client *client, const struct mr_pu
         case MR_RECEIVE_NO_MEMORY:
             break;
     }
-    mr_count(&mr_client_counters(client)->memory_disconnects);
-    return mr_client_close(client, MR_REASON_SERVER_BUSY, "out of memory");
-}
-
-// With a listener's mount point, topic names are prefixed. `*buf_out` holds the new name.
-static bool mount(struct mr_client *client, struct mr_publish *publish, struct mr_buf **buf_out) {
-    struct mr_slice prefix = mr_link_mount_point(&client->link);
-    size_t len = prefix.len + publish->topic.len;
-    struct mr_buf *buf = mr_buf_new(client->protocol->router->env.pool, len);
-    if (buf == NULL || len > MR_TOPIC_BYTES_MAX) {
-        if (buf != NULL) {
-            mr_buf_unref(buf);
-        }
-        return false;
-    }
-    memcpy(buf->data, prefix.data, prefix.len);
-    memcpy(buf->data + prefix.len, publish->topic.data, publish->topic.len);
-    publish->topic = mr_slice_of(buf->data, len);
-    *buf_out = buf;
-    return true;
+    return mr_client_close_no_memory(client);
 }
 
 static enum mr_handled publish_complete(struct mr_client *client, struct mr_publish *publish,
@@ -246,7 +211,7 @@ enum mr_handled mr_handle_publish(struct mr_client *client, uint8_t flags, struc
     struct mr_buf *mounted = NULL;
     if (duplicate) {
         handled = acknowledge(client, &publish, MR_REASON_SUCCESS);
-    } else if (client->link.mount_point != NULL && !mount(client, &publish, &mounted)) {
+    } else if (!mr_client_mount(client, &publish.topic, &mounted)) {
         handled = refuse(client, MR_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
     } else {
         handled = publish_complete(client, &publish,

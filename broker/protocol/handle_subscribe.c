@@ -1,32 +1,6 @@
 // SUBSCRIBE and UNSUBSCRIBE. MQTT 5.0 sections 3.8 to 3.11.
-#include <string.h>
-
 #include "broker/protocol/client.h"
 #include "codec/topic.h"
-
-// Filters of the session as the client wrote them, with the listener's mount point in front.
-// `*buf_out` holds the text if it had to be made. False: too long or out of memory.
-static bool mounted_filter(struct mr_client *client, struct mr_filter *filter,
-                           struct mr_buf **buf_out) {
-    *buf_out = NULL;
-    struct mr_slice prefix = mr_link_mount_point(&client->link);
-    if (prefix.len == 0) {
-        return true;
-    }
-    size_t len = prefix.len + filter->filter.len;
-    if (len > MR_TOPIC_BYTES_MAX) {
-        return false;
-    }
-    struct mr_buf *buf = mr_buf_new(client->protocol->router->env.pool, len);
-    if (buf == NULL) {
-        return false;
-    }
-    memcpy(buf->data, prefix.data, prefix.len);
-    memcpy(buf->data + prefix.len, filter->filter.data, filter->filter.len);
-    filter->filter = mr_slice_of(buf->data, len);
-    *buf_out = buf;
-    return true;
-}
 
 static bool may_subscribe(struct mr_client *client, struct mr_slice filter) {
     if (!client->acl) {
@@ -102,7 +76,7 @@ static enum mr_handled subscribe_entry(struct mr_client *client, struct mr_slice
         return mr_client_refuse(client, &error);
     }
     struct mr_buf *buf;
-    if (!mounted_filter(client, &filter, &buf)) {
+    if (!mr_client_mount(client, &filter.filter, &buf)) {
         *code_out = MR_REASON_TOPIC_FILTER_INVALID;
         return MR_HANDLED;
     }
@@ -127,8 +101,7 @@ enum mr_handled mr_handle_subscribe(struct mr_client *client, struct mr_slice bo
     }
     struct mr_buf *codes = mr_buf_new(client->protocol->router->env.pool, packet.entry_count);
     if (codes == NULL) {
-        mr_count(&mr_client_counters(client)->memory_disconnects);
-        return mr_client_close(client, MR_REASON_SERVER_BUSY, "out of memory");
+        return mr_client_close_no_memory(client);
     }
     struct mr_slice rest = packet.entries;
     struct mr_slice filter;
@@ -154,7 +127,7 @@ static enum mr_reason unsubscribe(struct mr_client *client, struct mr_slice text
         return MR_REASON_TOPIC_FILTER_INVALID;
     }
     struct mr_buf *buf;
-    if (!mounted_filter(client, &filter, &buf)) {
+    if (!mr_client_mount(client, &filter.filter, &buf)) {
         return MR_REASON_NO_SUBSCRIPTION_EXISTED;
     }
     bool existed =
@@ -177,8 +150,7 @@ enum mr_handled mr_handle_unsubscribe(struct mr_client *client, struct mr_slice 
     }
     struct mr_buf *codes = mr_buf_new(client->protocol->router->env.pool, packet.entry_count);
     if (codes == NULL) {
-        mr_count(&mr_client_counters(client)->memory_disconnects);
-        return mr_client_close(client, MR_REASON_SERVER_BUSY, "out of memory");
+        return mr_client_close_no_memory(client);
     }
     struct mr_slice rest = packet.entries;
     struct mr_slice filter;

@@ -134,14 +134,12 @@ void mr_protocol_free(struct mr_protocol *protocol) {
     MR_ASSERT(protocol->client_count == 0);
     struct mr_router *router = protocol->router;
     mr_router_begin(router);
-    for (uint32_t i = 1; i < router->session_capacity; i++) {
-        struct mr_session *session =
-            mr_router_session(router, mr_subscriber_make(protocol->worker, i));
-        if (session != NULL) {
-            struct mr_session_record *record = mr_record_of(session);
-            mr_record_drop_will(record);
-            mr_record_end(protocol, record);
-        }
+    uint32_t index = 0;
+    struct mr_session *session;
+    while ((session = mr_router_next_session(router, &index)) != NULL) {
+        struct mr_session_record *record = mr_record_of(session);
+        mr_record_drop_will(record);
+        mr_record_end(protocol, record);
     }
     mr_router_free(router);
     mr_policy_set_unref(protocol->policies);
@@ -200,8 +198,7 @@ static void close_failed(struct mr_client *client) {
         mr_count(&counters->slow_disconnects);
         mr_client_close(client, MR_REASON_QUOTA_EXCEEDED, "too slow for what it subscribed to");
     } else {
-        mr_count(&counters->memory_disconnects);
-        mr_client_close(client, MR_REASON_SERVER_BUSY, "out of memory");
+        mr_client_close_no_memory(client);
     }
 }
 
@@ -231,8 +228,8 @@ static void do_work(struct mr_protocol *protocol, struct mr_client *client) {
 
 bool mr_protocol_on_turn_end(struct mr_protocol *protocol) {
     mr_router_begin(protocol->router);
-    bool more = mr_router_end(protocol->router);
-    mr_router_begin(protocol->router);
+    mr_router_take(protocol->router);
+    bool more = false;
     struct mr_client *list = protocol->work;
     protocol->work = NULL;
     while (list != NULL) {
@@ -262,12 +259,10 @@ void mr_protocol_set_policies(struct mr_protocol *protocol, struct mr_policy_set
     mr_policy_set_unref(protocol->policies);
     protocol->policies = mr_policy_set_ref(policies);
     mr_router_forget_routes(protocol->router);
-    for (uint32_t i = 1; i < protocol->router->session_capacity; i++) {
-        struct mr_session *session =
-            mr_router_session(protocol->router, mr_subscriber_make(protocol->worker, i));
-        if (session != NULL) {
-            mr_protocol_recheck_waiting(protocol, session);
-        }
+    uint32_t index = 0;
+    struct mr_session *session;
+    while ((session = mr_router_next_session(protocol->router, &index)) != NULL) {
+        mr_protocol_recheck_waiting(protocol, session);
     }
     struct mr_client *next;
     for (struct mr_client *client = protocol->clients; client != NULL; client = next) {
@@ -297,12 +292,9 @@ void mr_protocol_log_state(struct mr_protocol *protocol) {
     mr_router_begin(router);
     mr_log(MR_LOG_NOTICE, "worker %u: %u connections, %u sessions", protocol->worker,
            protocol->client_count, router->session_count);
-    for (uint32_t i = 1; i < router->session_capacity; i++) {
-        const struct mr_session *session =
-            mr_router_session(router, mr_subscriber_make(protocol->worker, i));
-        if (session == NULL) {
-            continue;
-        }
+    uint32_t index = 0;
+    const struct mr_session *session;
+    while ((session = mr_router_next_session(router, &index)) != NULL) {
         char id[MR_LOG_TEXT_BYTES];
         mr_log(
             MR_LOG_NOTICE,

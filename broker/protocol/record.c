@@ -31,12 +31,6 @@ struct mr_session_record *mr_record_new(struct mr_protocol *protocol,
     return record;
 }
 
-struct mr_session_record *mr_record_find(struct mr_protocol *protocol,
-                                         const struct mr_registry_entry *entry) {
-    (void)protocol;
-    return entry->session;
-}
-
 void mr_record_identity(const struct mr_session_record *record, struct mr_auth_identity *out) {
     out->client_id = mr_registry_entry_client_id(record->session.entry);
     out->user_name =

@@ -19,7 +19,6 @@ enum mr_err mr_replay_start(struct mr_session_record *record, struct mr_slice fi
     }
     replay->subscription_id = subscription_id;
     replay->qos = options->qos;
-    replay->retain_as_published = options->retain_as_published;
     replay->filter_len = (uint32_t)filter.len;
     memcpy(replay->filter, filter.data, filter.len);
     struct mr_replay **end = &record->replays;

@@ -27,7 +27,6 @@ struct mr_retained_options {
     // Limits of what clients store; the broker's own messages (publisher 0) don't count.
     uint64_t messages_max;  // 0: no limit.
     uint64_t bytes_max;     // Of mr_message_bytes() in all; 0: no limit.
-    uint64_t hash_seed;     // Not used: nothing here is found by hash.
 };
 
 struct mr_retained_stats {

@@ -22,6 +22,11 @@ void mr_router_uncongested(struct mr_router *router);
 bool mr_router_give_shared(struct mr_router *router, struct mr_trie_node *node,
                            struct mr_message *message, uint32_t except, bool usable_only);
 
+// `session` is about to leave the shared filter `node`: what it would have got of it goes to other
+// members; with `inflight` also what it has not acknowledged.
+void mr_router_give_away(struct mr_router *router, struct mr_session *session,
+                         struct mr_trie_node *node, bool inflight);
+
 // Offers what waits for members without connection to members that have one.
 void mr_router_rebalance(struct mr_router *router);
 
@@ -29,6 +34,6 @@ void mr_router_rebalance(struct mr_router *router);
 void mr_router_drop_parcel(void *ctx, struct mr_parcel *parcel);
 
 // Names a shared filter.
-uint64_t mr_router_node_key(const struct mr_router *router, const struct mr_trie_node *node);
+uint64_t mr_router_node_key(const struct mr_trie_node *node);
 
 #endif  // MILLRACE_BROKER_ROUTER_INTERNAL_H

@@ -4,9 +4,8 @@
 
 #include "broker/router/internal.h"
 
-uint64_t mr_router_node_key(const struct mr_router *router, const struct mr_trie_node *node) {
+uint64_t mr_router_node_key(const struct mr_trie_node *node) {
     uint8_t text[512];
-    (void)router;
     size_t len = mr_trie_node_text(node, text, sizeof(text));
     if (len > sizeof(text)) {
         // Rare: filters this long are told apart by their length only, which is harmless: the
@@ -67,6 +66,21 @@ static bool offer(void *ctx, struct mr_trie_node *node, struct mr_message *messa
     return mr_router_give_shared(offering->router, node, message, offering->subscriber, true);
 }
 
+static bool give_away(void *ctx, struct mr_trie_node *node, struct mr_message *message) {
+    struct offering *offering = ctx;
+    if (!mr_router_give_shared(offering->router, node, message, offering->subscriber, false)) {
+        mr_message_unref(message);  // It was the last member: the subscription is over.
+        mr_count(&offering->router->counters.dropped_session_end);
+    }
+    return true;
+}
+
+void mr_router_give_away(struct mr_router *router, struct mr_session *session,
+                         struct mr_trie_node *node, bool inflight) {
+    struct offering offering = {router, session->subscriber};
+    mr_session_take_shared(session, node, inflight, give_away, &offering);
+}
+
 static void offer_all(struct mr_router *router, struct mr_session *session) {
     struct offering offering = {router, session->subscriber};
     mr_session_take_shared(session, NULL, true, offer, &offering);
@@ -77,11 +91,10 @@ void mr_router_rebalance(struct mr_router *router) {
         return;
     }
     router->stranded = false;
-    for (uint32_t i = 1; i < router->session_capacity; i++) {
-        struct mr_session *session =
-            mr_router_session(router, mr_subscriber_make(router->worker, i));
-        if (session != NULL && session->link == NULL &&
-            (session->queue.count > 0 || session->inflight.count > 0)) {
+    uint32_t index = 0;
+    struct mr_session *session;
+    while ((session = mr_router_next_session(router, &index)) != NULL) {
+        if (session->link == NULL && (session->queue.count > 0 || session->inflight.count > 0)) {
             offer_all(router, session);
             router->stranded = router->stranded || has_shared(session);
         }
@@ -104,7 +117,7 @@ void mr_router_online(struct mr_router *router, struct mr_session *session) {
 
 void mr_router_offline(struct mr_router *router, struct mr_session *session) {
     bool was_congested = session->congested;
-    session->congested = false;
+    mr_session_detach(session);
     mr_router_update_presence(router, session);
     if (was_congested) {
         mr_router_uncongested(router);

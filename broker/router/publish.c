@@ -135,7 +135,7 @@ static bool send_directed(struct mr_router *router, struct mr_trie_node *node,
                                .subscriber = member->subscriber,
                                .pointer = message,
                                .node = node,
-                               .key = mr_router_node_key(router, node)};
+                               .key = mr_router_node_key(node)};
     mr_buf_ref_for_other(message->buf);
     if (!mr_mailbox_send(router->mailbox, mr_subscriber_shard(member->subscriber), &parcel)) {
         mr_router_drop_parcel(NULL, &parcel);
@@ -306,7 +306,7 @@ static void take_directed(struct mr_router *router, const struct mr_parcel *parc
     }
     const struct mr_route *route = mr_topic_cache_lookup(router->cache, mr_message_topic(message));
     for (uint32_t i = 0; route != NULL && i < route->shared_count; i++) {
-        if (mr_router_node_key(router, route->shared[i]) == parcel->key) {
+        if (mr_router_node_key(route->shared[i]) == parcel->key) {
             mr_message_ref(message);
             if (mr_router_give_shared(router, route->shared[i], message, parcel->subscriber,
                                       false)) {

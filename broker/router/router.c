@@ -26,6 +26,15 @@ struct mr_session *mr_router_session(const struct mr_router *router, uint32_t su
     return router->sessions[index];
 }
 
+struct mr_session *mr_router_next_session(const struct mr_router *router, uint32_t *index) {
+    while (++*index < router->session_capacity) {
+        if (!is_free(router->sessions[*index])) {
+            return router->sessions[*index];
+        }
+    }
+    return NULL;
+}
+
 static void append_free(struct mr_router *router, uint32_t index) {
     router->sessions[index] = free_place(0);
     if (router->free_last != 0) {
@@ -128,7 +137,6 @@ enum mr_err mr_router_new(struct mr_router **out, struct mr_shared *shared, uint
         free(router);
         return err;
     }
-    shared->routers[worker] = router;
     *out = router;
     return MR_OK;
 }
@@ -144,7 +152,6 @@ void mr_router_free(struct mr_router *router) {
     mr_topic_cache_free(router->cache);
     mr_epoch_unregister(epoch, router->epoch_reader);
     mr_scratch_fini(&router->env.scratch);
-    router->shared->routers[router->worker] = NULL;
     free(router->sessions);
     free(router);
 }
@@ -156,14 +163,16 @@ void mr_router_begin_slow(struct mr_router *router) {
     mr_mailbox_awake(router->mailbox);
 }
 
-bool mr_router_end(struct mr_router *router) {
-    mr_router_begin(router);
+void mr_router_take(struct mr_router *router) {
     struct mr_parcel parcel;
     uint32_t taken = 0;
     while (taken < MR_RING_BATCH_TURN && mr_mailbox_take(router->mailbox, &parcel)) {
         mr_router_take_parcel(router, &parcel);
         taken++;
     }
+}
+
+bool mr_router_end(struct mr_router *router) {
     mr_mailbox_flush(router->mailbox);
     mr_epoch_leave(mr_trie_epoch(router->shared->trie), router->epoch_reader);
     router->active = false;
@@ -198,27 +207,12 @@ enum mr_err mr_router_subscribe(struct mr_router *router, struct mr_session *ses
     return MR_OK;
 }
 
-struct leaving {
-    struct mr_router *router;
-    uint32_t subscriber;
-};
-
-static bool give_away(void *ctx, struct mr_trie_node *node, struct mr_message *message) {
-    struct leaving *leaving = ctx;
-    if (!mr_router_give_shared(leaving->router, node, message, leaving->subscriber, false)) {
-        mr_message_unref(message);  // It was the last member: the subscription is over.
-        mr_count(&leaving->router->counters.dropped_session_end);
-    }
-    return true;
-}
-
 // `inflight`: the session ends, so that also what was sent but not acknowledged goes to others;
 // else that is completed where it began [MQTT-3.10.4-3].
 static void leave_node(struct mr_router *router, struct mr_session *session,
                        struct mr_trie_node *node, bool inflight) {
     if (mr_trie_node_is_shared(node)) {
-        struct leaving leaving = {router, session->subscriber};
-        mr_session_take_shared(session, node, inflight, give_away, &leaving);
+        mr_router_give_away(router, session, node, inflight);
     }
     mr_trie_remove(router->shared->trie, node, session->subscriber);
 }

@@ -32,7 +32,6 @@ struct mr_shared {
     struct mr_retained *retained;
     struct mr_registry *registry;
     struct mr_mailbox *mailboxes;
-    struct mr_router **routers;  // By worker.
     uint32_t worker_count;
 };
 
@@ -92,7 +91,10 @@ static inline void mr_router_begin(struct mr_router *router) {
         mr_router_begin_slow(router);
     }
 }
-// End of a turn: takes parcels, shows what was sent. Returns true if the loop should not wait.
+// Takes a turn's share of what other workers sent.
+void mr_router_take(struct mr_router *router);
+// End of a turn: shows what was sent. Returns true if the loop should not wait, because there is
+// more to be taken.
 bool mr_router_end(struct mr_router *router);
 
 // ------------------------------------------------------------------------ sessions
@@ -103,6 +105,9 @@ MR_NODISCARD enum mr_err mr_router_add(struct mr_router *router, struct mr_sessi
 void mr_router_remove(struct mr_router *router, uint32_t subscriber);
 // NULL if this worker has no such session.
 struct mr_session *mr_router_session(const struct mr_router *router, uint32_t subscriber);
+// Walks all sessions of this worker: start with *index = 0; NULL at the end. The session just
+// returned may be removed.
+struct mr_session *mr_router_next_session(const struct mr_router *router, uint32_t *index);
 
 // Subscribes; `*existed_out`: the session had a subscription to this filter, now replaced.
 // Errors: MR_ERR_NOMEM, MR_ERR_LIMIT.
@@ -117,8 +122,8 @@ bool mr_router_unsubscribe(struct mr_router *router, struct mr_session *session,
                            const struct mr_filter *filter);
 void mr_router_unsubscribe_all(struct mr_router *router, struct mr_session *session);
 
-// A session's connection came, went, or fell behind: what others may know of it. On going,
-// messages of shared subscriptions that wait for it go to other members.
+// A session's connection came (attached before) or goes (detached here): what others may know of
+// it. On going, messages of shared subscriptions that wait for it go to other members.
 void mr_router_online(struct mr_router *router, struct mr_session *session);
 void mr_router_offline(struct mr_router *router, struct mr_session *session);
 

@@ -1,6 +1,5 @@
 #include "broker/router/internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum mr_err mr_shared_init(struct mr_shared *shared, const struct mr_config *config,
@@ -10,9 +9,8 @@ enum mr_err mr_shared_init(struct mr_shared *shared, const struct mr_config *con
     shared->worker_count = worker_count;
     struct mr_trie_options trie_options = {0, hash_seed};
     struct mr_retained_options retained_options = {config->retained_messages_max,
-                                                   config->retained_bytes_max, hash_seed};
-    shared->routers = calloc(worker_count, sizeof(struct mr_router *));
-    if (shared->routers == NULL || mr_trie_new(&shared->trie, &trie_options) != MR_OK ||
+                                                   config->retained_bytes_max};
+    if (mr_trie_new(&shared->trie, &trie_options) != MR_OK ||
         mr_retained_new(&shared->retained, &retained_options) != MR_OK ||
         mr_registry_new(&shared->registry, hash_seed) != MR_OK ||
         mr_mailboxes_new(&shared->mailboxes, worker_count) != MR_OK) {
@@ -36,6 +34,5 @@ void mr_shared_fini(struct mr_shared *shared) {
     mr_registry_free(shared->registry);
     mr_retained_free(shared->retained);
     mr_trie_free(shared->trie);
-    free(shared->routers);
     memset(shared, 0, sizeof(*shared));
 }

@@ -5,7 +5,7 @@
 
 // A topic name that has an alias.
 struct name {
-    struct mr_buf *buf;  // The length in 16 bits, then the name.
+    struct mr_buf *buf;
     uint32_t hash;
 };
 
@@ -17,6 +17,22 @@ struct mr_topic_aliases {
     uint16_t max;
     uint16_t count;
 };
+
+struct mr_buf *mr_alias_name_new(struct mr_buf_pool *pool, struct mr_slice topic) {
+    uint16_t len = (uint16_t)topic.len;
+    struct mr_buf *name = mr_buf_new(pool, sizeof(len) + topic.len);
+    if (name != NULL) {
+        memcpy(name->data, &len, sizeof(len));
+        memcpy(name->data + sizeof(len), topic.data, topic.len);
+    }
+    return name;
+}
+
+struct mr_slice mr_alias_name_text(const struct mr_buf *name) {
+    uint16_t len;
+    memcpy(&len, name->data, sizeof(len));
+    return mr_slice_of(name->data + sizeof(len), len);
+}
 
 struct mr_topic_aliases *mr_topic_aliases_new(uint16_t max) {
     uint32_t places_count = 4;
@@ -46,12 +62,6 @@ void mr_topic_aliases_free(struct mr_topic_aliases *aliases) {
     free(aliases);
 }
 
-static struct mr_slice text_of(const struct mr_buf *buf) {
-    uint16_t len;
-    memcpy(&len, buf->data, sizeof(len));
-    return mr_slice_of(buf->data + sizeof(len), len);
-}
-
 static uint32_t hash_of(struct mr_slice topic) {
     return (uint32_t)XXH3_64bits(topic.data, topic.len);
 }
@@ -62,7 +72,7 @@ static uint32_t place_of(const struct mr_topic_aliases *aliases, struct mr_slice
     uint32_t at = hash & aliases->places_mask;
     while (aliases->places[at] != 0) {
         const struct name *name = &aliases->names[aliases->places[at] - 1];
-        if (name->hash == hash && mr_slice_eq(text_of(name->buf), topic)) {
+        if (name->hash == hash && mr_slice_eq(mr_alias_name_text(name->buf), topic)) {
             break;
         }
         at = (at + 1) & aliases->places_mask;
@@ -83,13 +93,10 @@ uint16_t mr_topic_aliases_find(const struct mr_topic_aliases *aliases, struct mr
 enum mr_err mr_topic_aliases_commit(struct mr_topic_aliases *aliases, struct mr_buf_pool *pool,
                                     struct mr_slice topic) {
     MR_DEBUG_ASSERT(aliases->count < aliases->max);
-    uint16_t len = (uint16_t)topic.len;
-    struct mr_buf *buf = mr_buf_new(pool, sizeof(len) + topic.len);
+    struct mr_buf *buf = mr_alias_name_new(pool, topic);
     if (buf == NULL) {
         return MR_ERR_NOMEM;
     }
-    memcpy(buf->data, &len, sizeof(len));
-    memcpy(buf->data + sizeof(len), topic.data, topic.len);
     struct name name = {buf, hash_of(topic)};
     uint32_t at = place_of(aliases, topic, name.hash);
     MR_DEBUG_ASSERT(aliases->places[at] == 0);

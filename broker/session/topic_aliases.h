@@ -1,4 +1,4 @@
-// Topic aliases towards one client (5.0, section 3.3.2.3.4): the first topic names that it
+// Topic aliases (5.0, section 3.3.2.3.4). Those towards a client: the first topic names that it
 // receives get a number each and are sent as a number from then on.
 //
 // Threads: the client's worker.
@@ -11,6 +11,12 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+// A topic name that an alias stands for, kept in a buffer of its own: its length in 16 bits, then
+// the name. Returns owned, or NULL if out of memory.
+struct mr_buf *mr_alias_name_new(struct mr_buf_pool *pool, struct mr_slice topic);
+// Returns borrowed until the buffer's last reference goes.
+struct mr_slice mr_alias_name_text(const struct mr_buf *name);
 
 struct mr_topic_aliases;  // Opaque.
 

@@ -69,9 +69,9 @@ static enum mr_transmit write_shared(struct mr_session *session, struct mr_outgo
 
 // Takes the listener's mount point off the topic name that the client shall see.
 static struct mr_slice mounted_topic(const struct mr_link *link, struct mr_slice topic) {
-    size_t len = mr_link_mount_point(link).len;
-    if (len > 0 && topic.len > len && memcmp(topic.data, link->mount_point, len) == 0) {
-        return mr_slice_of(topic.data + len, topic.len - len);
+    struct mr_slice prefix = mr_link_mount_point(link);
+    if (topic.len > prefix.len && mr_slice_has_prefix(topic, prefix)) {
+        return mr_slice_of(topic.data + prefix.len, topic.len - prefix.len);
     }
     return topic;
 }

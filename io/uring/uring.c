@@ -161,24 +161,12 @@ static enum mr_err loop_wait(struct mr_loop *loop, uint64_t wait_ms) {
 }
 
 static void loop_wake(struct mr_loop *loop) {
-    int saved = errno;  // It may be called from a signal handler.
-    uint64_t one = 1;
-    // It fails only if the counter is full, which takes longer than anything lasts.
-    ssize_t written = write(uring_loop_of(loop)->wake_fd, &one, sizeof one);
-    (void)written;
-    errno = saved;
-}
-
-static uint64_t clock_ms(clockid_t clock) {
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (uint64_t)time.tv_sec * 1000u + (uint64_t)time.tv_nsec / 1000000u;
+    mr_socket_wake(uring_loop_of(loop)->wake_fd);
 }
 
 static void loop_clock(struct mr_loop *loop, uint64_t *now_ms, uint64_t *wall_ms) {
     (void)loop;
-    *now_ms = clock_ms(CLOCK_MONOTONIC) + 1;
-    *wall_ms = clock_ms(CLOCK_REALTIME);
+    mr_socket_clock(now_ms, wall_ms);
 }
 
 // ------------------------------------------------------------------------------- delivery
