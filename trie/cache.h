@@ -32,7 +32,8 @@ struct mr_target {
     // QoS for messages that the subscriber itself published; MR_TARGET_NONE if all its
     // matching subscriptions are No Local [MQTT-3.8.3-3].
     uint8_t qos_own;
-    bool retain_as_published;  // One of them at least.
+    bool retain_as_published;      // One of them at least.
+    bool retain_as_published_own;  // One of those without No Local.
 };
 #define MR_TARGET_NONE 255u
 

@@ -67,12 +67,14 @@ struct Receiver {
     int qos;
     int qos_own;
     bool retain_as_published;
+    bool retain_as_published_own;
     std::multiset<uint32_t> ids;
     std::multiset<uint32_t> ids_own;
 
     bool operator==(const Receiver &other) const {
         return subscriber == other.subscriber && qos == other.qos && qos_own == other.qos_own &&
-               retain_as_published == other.retain_as_published && ids == other.ids &&
+               retain_as_published == other.retain_as_published &&
+               retain_as_published_own == other.retain_as_published_own && ids == other.ids &&
                ids_own == other.ids_own;
     }
 };
@@ -110,6 +112,7 @@ Route Copy(const struct mr_route *route) {
         const struct mr_target &t = route->targets[i];
         const uint32_t *ids = route->ids + t.ids_index;
         copy.receivers.push_back({t.subscriber, t.qos, t.qos_own, t.retain_as_published,
+                                  t.retain_as_published_own,
                                   std::multiset<uint32_t>(ids, ids + t.id_count),
                                   std::multiset<uint32_t>(ids, ids + t.id_count_own)});
     }
@@ -134,7 +137,8 @@ Route Expected(const Matches &matches, uint32_t shard,
         if (may_receive && !may_receive(subscriber)) {
             continue;
         }
-        auto it = receivers.try_emplace(subscriber, Receiver{subscriber, 0, -1, false, {}, {}});
+        auto it =
+            receivers.try_emplace(subscriber, Receiver{subscriber, 0, -1, false, false, {}, {}});
         Receiver &receiver = it.first->second;
         receiver.qos = std::max(receiver.qos, qos);
         receiver.retain_as_published |= retain_as_published;
@@ -143,6 +147,7 @@ Route Expected(const Matches &matches, uint32_t shard,
         }
         if (!no_local) {
             receiver.qos_own = std::max(receiver.qos_own, qos);
+            receiver.retain_as_published_own |= retain_as_published;
             if (id != 0) {
                 receiver.ids_own.insert(id);
             }
@@ -166,8 +171,8 @@ TEST(TopicCache, MergesOverlappingSubscriptionsOfAReceiver) {
     Cache cache(&trie);
     Route route = Copy(cache.Lookup("a/b"));
     ASSERT_EQ(route.receivers.size(), 2u);
-    EXPECT_EQ(route.receivers[0], (Receiver{3, 1, 1, false, {12}, {12}}));
-    EXPECT_EQ(route.receivers[1], (Receiver{7, 2, 2, true, {11, 12}, {11, 12}}));
+    EXPECT_EQ(route.receivers[0], (Receiver{3, 1, 1, false, false, {12}, {12}}));
+    EXPECT_EQ(route.receivers[1], (Receiver{7, 2, 2, true, true, {11, 12}, {11, 12}}));
 }
 
 // Section 3.3.4: the same identifier for several matching subscriptions comes as often.
@@ -188,8 +193,8 @@ TEST(TopicCache, OwnMessagesSkipNoLocalSubscriptions) {
     Cache cache(&trie);
     Route route = Copy(cache.Lookup("a/b"));
     ASSERT_EQ(route.receivers.size(), 2u);
-    EXPECT_EQ(route.receivers[0], (Receiver{7, 2, MR_TARGET_NONE, false, {11}, {}}));
-    EXPECT_EQ(route.receivers[1], (Receiver{8, 2, 1, false, {11, 12}, {12}}));
+    EXPECT_EQ(route.receivers[0], (Receiver{7, 2, MR_TARGET_NONE, false, false, {11}, {}}));
+    EXPECT_EQ(route.receivers[1], (Receiver{8, 2, 1, false, false, {11, 12}, {12}}));
 }
 
 TEST(TopicCache, SplitsByShard) {
@@ -320,7 +325,7 @@ TEST(TopicCache, ResultsThatAreTooLargeAreServedAllTheSame) {
         Route route = Copy(cache.Lookup("big"));
         ASSERT_EQ(route.receivers.size(), 3000u);
         for (uint32_t j = 0; j < 3000; j++) {
-            ASSERT_EQ(route.receivers[j], (Receiver{j + 1, 1, 1, false, {j + 1}, {j + 1}}));
+            ASSERT_EQ(route.receivers[j], (Receiver{j + 1, 1, 1, false, false, {j + 1}, {j + 1}}));
         }
     }
     struct mr_topic_cache_stats stats = cache.Stats();

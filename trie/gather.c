@@ -202,6 +202,8 @@ void mr_gather_write(const struct mr_gather *gather, struct mr_target *targets, 
                 target->qos_own = subscription.qos;
             }
             target->retain_as_published |= subscription.retain_as_published;
+            target->retain_as_published_own |=
+                !subscription.no_local && subscription.retain_as_published;
         }
         write_ids(gather, begin, end, false, target, ids);
         target->id_count_own = target->id_count;

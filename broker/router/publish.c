@@ -50,19 +50,20 @@ static void deliver_here(struct mr_router *router, const struct mr_route *route,
         if (MR_NEVER(session == NULL)) {
             continue;
         }
-        uint8_t qos = target->qos;
-        if (MR_UNLIKELY(target->subscriber == own)) {
-            qos = target->qos_own;
-            if (qos == MR_TARGET_NONE) {
-                continue;
-            }
-        }
-        struct mr_grant grant = {qos,
+        struct mr_grant grant = {target->qos,
                                  target->retain_as_published && outgoing->packet->retain,
                                  false,
                                  target->id_count,
                                  route->ids + target->ids_index,
                                  NULL};
+        if (MR_UNLIKELY(target->subscriber == own)) {
+            if (target->qos_own == MR_TARGET_NONE) {
+                continue;
+            }
+            grant.qos = target->qos_own;
+            grant.retain = target->retain_as_published_own && outgoing->packet->retain;
+            grant.id_count = target->id_count_own;
+        }
         bool written = mr_session_deliver(session, outgoing, &grant);
         mr_router_after_delivery(router, session, written);
         note_congestion(router, session, publisher, own);

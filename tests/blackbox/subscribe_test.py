@@ -237,6 +237,21 @@ class Overlap(BrokerTest):
         self.assertTrue(client.message(payload="x").retain)
         publisher.publish(self.topic("a/b"), "", qos=1, retain=True)
 
+    def test_no_local_beside_others_that_match(self):
+        """[MQTT-3.8.3-3]: for the own message, only the options of those without No Local count."""
+        client = self.connect()
+        client.subscribe(self.topic("a/b"), qos=2, no_local=True, retain_as_published=True,
+                         props=[(SUBSCRIPTION_IDENTIFIER, 1)])
+        client.subscribe(self.topic("a/#"), qos=1, props=[(SUBSCRIPTION_IDENTIFIER, 2)])
+        client.publish(self.topic("a/b"), "own", qos=2, retain=True)
+        got = client.message(payload="own", retain=False)
+        self.assertEqual(got.qos, 1)
+        self.assertEqual(got.props(SUBSCRIPTION_IDENTIFIER), [2])
+        self.connect().publish(self.topic("a/b"), "", qos=2, retain=True)
+        got = client.message(payload="", retain=True)
+        self.assertEqual(got.qos, 2)
+        self.assertEqual(sorted(got.props(SUBSCRIPTION_IDENTIFIER)), [1, 2])
+
     def test_identifiers_at_their_limits(self):
         client = self.connect()
         for identifier in (1, 127, 128, 16384, 2097152, 268435455):
