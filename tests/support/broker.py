@@ -4,6 +4,7 @@ MILLRACE_BROKER  another binary than the one that was built, for example
                  /usr/sbin/mosquitto (then Millrace's own directives are left out)
 MILLRACE_PORT    the port of a broker that runs already; tests that need their own
                  configuration are skipped
+MILLRACE_HOST    the address of that broker, if it isn't this machine's
 """
 
 import os
@@ -93,7 +94,7 @@ class Broker:
         self.external = bool(external_port())
         if self.external and config:
             raise unittest.SkipTest("needs a broker with its own configuration")
-        self.host = HOST
+        self.host = os.environ.get("MILLRACE_HOST", HOST) if self.external else HOST
         self.folder = pathlib.Path(temporary_folder())
         self.port = external_port() if self.external else free_port()
         self.port2 = free_port() if "{port2}" in config else None

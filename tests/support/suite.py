@@ -170,8 +170,8 @@ def _stop_brokers():
     return problems
 
 
-def arguments():
-    parser = argparse.ArgumentParser()
+def arguments(parser=None):
+    parser = parser or argparse.ArgumentParser()
     parser.add_argument("--broker", help="the binary to test")
     parser.add_argument("--workers", type=int, help="run the broker with that many")
     parser.add_argument("--io", help="its way of input and output, as in io_backend")
@@ -182,18 +182,28 @@ def arguments():
     return parser.parse_known_args()
 
 
-def main():
-    options, _rest = arguments()
+def run(tests, jobs, verbose=False):
+    """Runs tests side by side. One result for each, in order, and what else went wrong."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        results = list(pool.map(lambda test: _run_one(test, verbose), tests))
+    return results, _crashes + _stop_brokers()
+
+
+def use(options):
+    """Sets what the arguments say of the broker."""
     broker_module.Broker.binary = options.broker
     broker_module.Broker.workers = options.workers
     broker_module.Broker.io_backend = options.io
+
+
+def main():
+    options, _rest = arguments()
+    use(options)
     loaded = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     tests = [t for t in _flatten(loaded) if not options.k or any(k in t.id() for k in options.k)]
     started = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        results = list(pool.map(lambda test: _run_one(test, options.v), tests))
-    problems = [p for result in results for p in result.problems()]
-    problems += _crashes + _stop_brokers()
+    results, others = run(tests, options.jobs, options.v)
+    problems = [p for result in results for p in result.problems()] + others
     for test, text in problems:
         print(f"{'=' * 70}\nFAIL: {test}\n{text}")
     skipped = [s for result in results for s in result.skipped]
