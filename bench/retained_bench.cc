@@ -1,52 +1,44 @@
 // The retained store: replacing, adding and removing, and matches of each shape.
 //
-//   bazel run -c opt //bench:retained_bench -- --benchmark_filter=. --benchmark_min_time=1
+//   bazel run //bench:retained_bench -- --benchmark_filter=. --benchmark_min_time=1
 //
 // The arguments are the number of messages and whether searches go without heads
 // (broker/retained/heads.h). As a test it runs with a thousand messages, once.
-#include <benchmark/benchmark.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "bench/micro/micro.hh"
 #include "broker/retained/internal.h"
 #include "broker/retained/retained.h"
 
 namespace {
 
+using micro::Check;
+using micro::Loop;
+using micro::Slice;
+
 constexpr uint32_t kValues = 4;
-
-mr_slice Slice(const std::string &text) {
-    return mr_slice_of(text.data(), text.size());
-}
-
-void Check(bool ok) {
-    if (!ok) {
-        std::abort();
-    }
-}
 
 // A plant: halls of a thousand devices, each with four values.
 class Plant {
  public:
     explicit Plant(uint32_t count) {
         mr_buf_pool_options pool_options = {};
-        Check(mr_buf_pool_new(&pool_, &pool_options) == MR_OK);
+        Check(mr_buf_pool_new(&pool_, &pool_options) == MR_OK, "plant");
         mr_buf_pool_enter(pool_);
         mr_retained_options options = {};
-        Check(mr_retained_new(&store_, &options) == MR_OK);
+        Check(mr_retained_new(&store_, &options) == MR_OK, "plant");
         for (uint32_t i = 0; i < count; i++) {
             topics_.push_back(Topic(i));
         }
         std::shuffle(topics_.begin(), topics_.end(), random_);
         for (const std::string &topic : topics_) {
             messages_.push_back(NewMessage(topic));
-            Check(mr_retained_set(store_, messages_.back(), Slice("")) == MR_OK);
+            Check(mr_retained_set(store_, messages_.back(), Slice("")) == MR_OK, "plant");
         }
     }
 
@@ -86,7 +78,7 @@ class Plant {
         packet.topic = Slice(topic);
         packet.payload = mr_slice_str("0123456789abcdef");
         mr_message *message = mr_message_new(pool_, &packet, 0, 0);
-        Check(message != nullptr);
+        Check(message != nullptr, "message");
         return message;
     }
 
@@ -98,7 +90,8 @@ class Plant {
             Check(mr_retained_match(
                       store_, Slice(filter), 0, 64, &cursor,
                       [](void *ctx, mr_message *) { ++*static_cast<uint64_t *>(ctx); },
-                      &count) == MR_OK);
+                      &count) == MR_OK,
+                  "match");
         }
         return count;
     }
@@ -119,34 +112,36 @@ class Plant {
 void ReplaceAtRandom(benchmark::State &state) {
     Plant &plant = Plant::Of(state);
     size_t i = 0;
-    for (auto _ : state) {
-        Check(mr_retained_set(plant.store_, plant.messages_[i], Slice("")) == MR_OK);
+    Loop loop(state);
+    for (auto _ : loop) {
+        Check(mr_retained_set(plant.store_, plant.messages_[i], Slice("")) == MR_OK, "set");
         i = i + 1 == plant.messages_.size() ? 0 : i + 1;
     }
-    Check(plant.MessageCount() == plant.messages_.size());
-    state.SetItemsProcessed(int64_t(state.iterations()));
+    loop.Expect(plant.MessageCount() == plant.messages_.size(), "messages");
 }
 
 void AddAndRemoveAtRandom(benchmark::State &state) {
     Plant &plant = Plant::Of(state);
     size_t i = 0;
-    for (auto _ : state) {
-        Check(mr_retained_remove(plant.store_, mr_message_topic(plant.messages_[i])));
-        Check(mr_retained_set(plant.store_, plant.messages_[i], Slice("")) == MR_OK);
+    Loop loop(state);
+    for (auto _ : loop) {
+        Check(mr_retained_remove(plant.store_, mr_message_topic(plant.messages_[i])), "set");
+        Check(mr_retained_set(plant.store_, plant.messages_[i], Slice("")) == MR_OK, "set");
         i = i + 1 == plant.messages_.size() ? 0 : i + 1;
     }
-    Check(plant.MessageCount() == plant.messages_.size());
-    state.SetItemsProcessed(int64_t(state.iterations()));
+    loop.Expect(plant.MessageCount() == plant.messages_.size(), "messages");
 }
 
 void MatchOneTopic(benchmark::State &state) {
     Plant &plant = Plant::Of(state);
     size_t i = 0;
-    for (auto _ : state) {
-        Check(plant.Match(plant.topics_[i]) == 1);
+    uint64_t found = 0;
+    Loop loop(state);
+    for (auto _ : loop) {
+        found += plant.Match(plant.topics_[i]);
         i = i + 1 == plant.topics_.size() ? 0 : i + 1;
     }
-    state.SetItemsProcessed(int64_t(state.iterations()));
+    loop.Expect(found == uint64_t(loop.Operations()), "match");
 }
 
 // `plant/hall-1/device-7/#` among all: the cost of a small match in a large store.
@@ -154,29 +149,35 @@ void MatchOneDevice(benchmark::State &state) {
     Plant &plant = Plant::Of(state);
     uint32_t devices = uint32_t(state.range(0)) / kValues;
     uint32_t i = 0;
-    for (auto _ : state) {
-        Check(plant.Match(Plant::Device(i) + "/#") == kValues);
+    uint64_t found = 0;
+    Loop loop(state, kValues);
+    for (auto _ : loop) {
+        found += plant.Match(Plant::Device(i) + "/#");
         i = (i + 7919) % devices;
     }
-    state.SetItemsProcessed(int64_t(state.iterations()) * kValues);
+    loop.Expect(found == uint64_t(loop.Operations()), "match");
 }
 
 // One value of each device: every '+' has to be tried.
 void MatchOneValueOfAll(benchmark::State &state) {
     Plant &plant = Plant::Of(state);
     uint64_t devices = uint64_t(state.range(0)) / kValues;
-    for (auto _ : state) {
-        Check(plant.Match("plant/+/+/value-2") == devices);
+    uint64_t found = 0;
+    Loop loop(state, int64_t(devices));
+    for (auto _ : loop) {
+        found += plant.Match("plant/+/+/value-2");
     }
-    state.SetItemsProcessed(int64_t(state.iterations() * devices));
+    loop.Expect(found == uint64_t(loop.Operations()), "match");
 }
 
 void MatchAll(benchmark::State &state) {
     Plant &plant = Plant::Of(state);
-    for (auto _ : state) {
-        Check(plant.Match("#") == plant.topics_.size());
+    uint64_t found = 0;
+    Loop loop(state, int64_t(plant.topics_.size()));
+    for (auto _ : loop) {
+        found += plant.Match("#");
     }
-    state.SetItemsProcessed(int64_t(state.iterations() * plant.topics_.size()));
+    loop.Expect(found == uint64_t(loop.Operations()), "match");
 }
 
 void Sizes(benchmark::internal::Benchmark *benchmark) {

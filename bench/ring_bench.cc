@@ -1,27 +1,18 @@
 // What handing an entry from one thread to another costs, by size of entry and batch.
 //
-//   bazel run -c opt //bench:ring_bench -- --benchmark_filter=Threads
-#include <benchmark/benchmark.h>
-
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+//   bazel run //bench:ring_bench -- --benchmark_filter=Threads
 #include <thread>
 
+#include "bench/micro/micro.hh"
 #include "io/ring/ring.h"
 
 namespace {
 
+using micro::Check;
+using micro::Loop;
+
 constexpr uint32_t kEntryCount = 4096;
 constexpr uint32_t kEntryBytesMax = 64;
-
-// A wrong result makes the number worthless.
-void Check(bool condition, const char *what) {
-    if (!condition) {
-        std::fprintf(stderr, "wrong result: %s\n", what);
-        std::exit(1);
-    }
-}
 
 struct Entry {
     uint64_t number;
@@ -40,7 +31,8 @@ void RingAlone(benchmark::State &state) {
     int64_t batch = state.range(1);
     Entry entry = {};
     uint64_t expected = 0;
-    for (auto _ : state) {
+    Loop loop(state, batch);
+    for (auto _ : loop) {
         for (int64_t i = 0; i < batch; i++) {
             Check(mr_ring_push(ring, &entry), "push");
             entry.number++;
@@ -52,9 +44,9 @@ void RingAlone(benchmark::State &state) {
             expected++;
         }
     }
-    Check(entry.number == expected, "nothing lost");
+    loop.Expect(entry.number == expected, "nothing lost");
+    loop.Expect(expected == static_cast<uint64_t>(loop.Operations()), "all came through");
     mr_ring_free(ring);
-    state.SetItemsProcessed(state.iterations() * batch);
 }
 BENCHMARK(RingAlone)->ArgNames({"bytes", "batch"})->ArgsProduct({{16, 32, 64}, {1, 16, 256}});
 
@@ -62,13 +54,16 @@ BENCHMARK(RingAlone)->ArgNames({"bytes", "batch"})->ArgsProduct({{16, 32, 64}, {
 void RingSleepAndWake(benchmark::State &state) {
     mr_ring *ring = NewRing(state);
     Entry entry = {};
-    for (auto _ : state) {
+    Loop loop(state);
+    for (auto _ : loop) {
         Check(mr_ring_sleep(ring), "empty");
+        entry.number++;
         Check(mr_ring_push(ring, &entry), "push");
         Check(mr_ring_publish(ring), "wake");
         mr_ring_awake(ring);
         Check(mr_ring_pop(ring, &entry), "pop");
     }
+    loop.Expect(entry.number == static_cast<uint64_t>(loop.Count()), "all came through");
     mr_ring_free(ring);
 }
 BENCHMARK(RingSleepAndWake)->ArgName("bytes")->Arg(32);
@@ -111,16 +106,15 @@ void Consume(int64_t batch, uint64_t *number) {
 void RingThreads(benchmark::State &state) {
     int64_t batch = state.range(1);
     uint64_t number = 0;
-    for (auto _ : state) {
+    Loop loop(state, batch);
+    for (auto _ : loop) {
         if (state.thread_index() == 0) {
             Produce(batch, &number);
         } else {
             Consume(batch, &number);
         }
     }
-    if (state.thread_index() == 0) {
-        state.SetItemsProcessed(state.iterations() * batch);
-    }
+    loop.Expect(number == static_cast<uint64_t>(loop.Operations()), "all came through");
 }
 BENCHMARK(RingThreads)
     ->ArgNames({"bytes", "batch"})

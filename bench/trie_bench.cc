@@ -1,34 +1,25 @@
 // How long it takes to subscribe, to unsubscribe, to match and to look up in the cache,
 // and what a subscription costs in memory, with few and with many subscriptions.
-#include <benchmark/benchmark.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "bench/micro/micro.hh"
 #include "codec/topic.h"
 #include "trie/cache.h"
 #include "trie/trie.h"
 
 namespace {
 
-struct mr_slice Slice(const std::string &text) {
-    return mr_slice_of(text.data(), text.size());
-}
-
-// A wrong result makes the number worthless.
-void Check(bool condition, const char *what) {
-    if (!condition) {
-        std::fprintf(stderr, "wrong result: %s\n", what);
-        std::exit(1);
-    }
-}
+using micro::Check;
+using micro::Loop;
+using micro::Slice;
 
 enum Kind {
     kExact,
@@ -130,23 +121,37 @@ class World {
     uint64_t empty_bytes_ = 0;
 };
 
+// Made when first asked for and kept until another one is: a benchmark is called several times
+// with more and more rounds, and must leave the trie as it was.
+World &WorldOf(Kind kind, int64_t count) {
+    static std::unique_ptr<World> world;
+    static std::pair<Kind, int64_t> what;
+    if (world == nullptr || what != std::pair(kind, count)) {
+        world.reset();
+        world = std::make_unique<World>(kind, count);
+        what = {kind, count};
+    }
+    return *world;
+}
+
 // Topics in random order: a million subscriptions don't fit a processor's cache, and
 // going through them in order would hide that. Made in that order, since a topic name
-// itself comes from a packet that was just read.
+// itself comes from a packet that was just read. A million of them is enough.
 std::vector<std::string> Shuffled(int64_t count, const std::function<std::string(int64_t)> &text) {
-    std::vector<int64_t> order(static_cast<size_t>(count));
+    int64_t kept = std::min<int64_t>(count, 1000000);
+    std::vector<int64_t> order(static_cast<size_t>(kept));
     std::iota(order.begin(), order.end(), 0);
     std::shuffle(order.begin(), order.end(), std::mt19937(1));
     std::vector<std::string> texts;
     for (int64_t i : order) {
-        texts.push_back(text(i));
+        texts.push_back(text(i * (count / kept)));
     }
     return texts;
 }
 
 // One subscription is added and removed behind `count` others.
 void InsertRemove(benchmark::State &state, Kind kind, int64_t count) {
-    World world(kind, count);
+    World &world = WorldOf(kind, count);
     std::vector<std::string> texts;
     std::vector<struct mr_filter> filters(1024);
     for (size_t i = 0; i < filters.size(); i++) {
@@ -156,7 +161,8 @@ void InsertRemove(benchmark::State &state, Kind kind, int64_t count) {
         mr_filter_parse(Slice(texts[i]), true, &filters[i]);
     }
     int64_t i = 0;
-    for (auto _ : state) {
+    Loop loop(state);
+    for (auto _ : loop) {
         struct mr_trie_node *node =
             world.InsertParsed(filters[static_cast<size_t>(i) % filters.size()], count + i);
         mr_trie_remove(world.trie(), node, static_cast<uint32_t>(count + i + 1));
@@ -165,21 +171,22 @@ void InsertRemove(benchmark::State &state, Kind kind, int64_t count) {
     }
     struct mr_trie_stats stats;
     mr_trie_stats(world.trie(), &stats);
-    Check(stats.subscription_count == static_cast<uint64_t>(count), "insert and remove");
+    loop.Expect(stats.subscription_count == static_cast<uint64_t>(count), "insert and remove");
     state.counters["bytes_per_subscription"] = world.BytesPerSubscription();
 }
 
 // All subscriptions, one after the other, into an empty trie.
 void InsertAll(benchmark::State &state, Kind kind, int64_t count) {
     double bytes = 0;
-    for (auto _ : state) {
+    Loop loop(state, count);
+    for (auto _ : loop) {
         auto world = std::make_unique<World>(kind, count);
-        state.PauseTiming();
+        loop.Pause();
         bytes = world->BytesPerSubscription();
         world.reset();
-        state.ResumeTiming();
+        loop.Resume();
     }
-    state.SetItemsProcessed(state.iterations() * count);
+    loop.Expect(bytes > 0, "subscriptions");
     state.counters["bytes_per_subscription"] = bytes;
 }
 
@@ -196,29 +203,31 @@ uint64_t Match(struct mr_trie *trie, const std::string &topic) {
 }
 
 void MatchHit(benchmark::State &state, Kind kind, int64_t count) {
-    World world(kind, count);
+    World &world = WorldOf(kind, count);
     std::vector<std::string> topics = Shuffled(count, [&](int64_t i) { return Topic(kind, i); });
     size_t i = 0;
     uint64_t found = 0;
     uint64_t expected = kind == kOneFilter ? static_cast<uint64_t>(count) : 1;
-    for (auto _ : state) {
+    Loop loop(state, static_cast<int64_t>(expected));
+    for (auto _ : loop) {
         found += Match(world.trie(), topics[i]);
         i = i + 1 == topics.size() ? 0 : i + 1;
     }
-    Check(found == static_cast<uint64_t>(state.iterations()) * expected, "match");
+    loop.Expect(found == static_cast<uint64_t>(loop.Operations()), "match");
 }
 
 void MatchMiss(benchmark::State &state, Kind kind, int64_t count) {
-    World world(kind, count);
+    World &world = WorldOf(kind, count);
     std::vector<std::string> topics =
         Shuffled(count, [&](int64_t i) { return Topic(kind, i) + "/x"; });
     size_t i = 0;
     uint64_t found = 0;
-    for (auto _ : state) {
+    Loop loop(state);
+    for (auto _ : loop) {
         found += Match(world.trie(), topics[i]);
         i = i + 1 == topics.size() ? 0 : i + 1;
     }
-    Check(found == 0, "no match");
+    loop.Expect(found == 0, "no match");
 }
 
 class Cache {
@@ -251,7 +260,7 @@ const uint64_t kCacheBytes = UINT64_C(64) << 20;
 
 // `topic_count` topics of a trie with `count` subscriptions are published to in turn.
 void CacheHit(benchmark::State &state, int64_t count, int64_t topic_count) {
-    World world(kWildcard, count);
+    World &world = WorldOf(kWildcard, count);
     Cache cache(world.trie(), kCacheBytes);
     std::vector<std::string> topics =
         Shuffled(topic_count, [&](int64_t i) { return Topic(kWildcard, i); });
@@ -260,18 +269,19 @@ void CacheHit(benchmark::State &state, int64_t count, int64_t topic_count) {
     }
     size_t i = 0;
     uint64_t found = 0;
-    for (auto _ : state) {
+    Loop loop(state);
+    for (auto _ : loop) {
         found += cache.Lookup(topics[i]);
         i = i + 1 == topics.size() ? 0 : i + 1;
     }
-    Check(found == static_cast<uint64_t>(state.iterations()), "cache hit");
-    Check(cache.Stats().hit_count == static_cast<uint64_t>(state.iterations()), "all are hits");
+    loop.Expect(found == static_cast<uint64_t>(loop.Count()), "cache hit");
+    loop.Expect(cache.Stats().hit_count == static_cast<uint64_t>(loop.Count()), "all are hits");
 }
 
 // The same topics, each of which is looked at again since somebody has subscribed and
 // unsubscribed elsewhere.
 void CacheChurn(benchmark::State &state, int64_t count, int64_t topic_count) {
-    World world(kWildcard, count);
+    World &world = WorldOf(kWildcard, count);
     Cache cache(world.trie(), kCacheBytes);
     std::vector<std::string> topics =
         Shuffled(topic_count, [&](int64_t i) { return Topic(kWildcard, i); });
@@ -280,88 +290,127 @@ void CacheChurn(benchmark::State &state, int64_t count, int64_t topic_count) {
     }
     struct mr_trie_node *node = world.Insert(count);
     uint64_t found = 0;
-    for (auto _ : state) {
-        state.PauseTiming();
+    Loop loop(state, topic_count);
+    for (auto _ : loop) {
+        loop.Pause();
         mr_trie_remove(world.trie(), node, static_cast<uint32_t>(count + 1));
         node = world.Insert(count);
         world.Quiescent();
-        state.ResumeTiming();
+        loop.Resume();
         for (const std::string &topic : topics) {
             found += cache.Lookup(topic);
         }
     }
-    uint64_t lookups = static_cast<uint64_t>(state.iterations()) * topics.size();
-    Check(found == lookups, "cache under churn");
-    Check(cache.Stats().revalidated_count + cache.Stats().stale_count == lookups,
-          "each was looked at again");
-    state.SetItemsProcessed(static_cast<int64_t>(lookups));
+    uint64_t lookups = static_cast<uint64_t>(loop.Operations());
+    loop.Expect(found == lookups, "cache under churn");
+    loop.Expect(cache.Stats().revalidated_count + cache.Stats().stale_count == lookups,
+                "each was looked at again");
+    mr_trie_remove(world.trie(), node, static_cast<uint32_t>(count + 1));
+    world.Quiescent();
+}
+
+// Publishers' topics as they come: few of them often, many of them rarely, more than fit the
+// cache; and now and then one of the subscriptions that matter to them goes and comes back.
+void CacheMixed(benchmark::State &state, int64_t count, int64_t churn_every) {
+    World &world = WorldOf(kWildcard, count);
+    Cache cache(world.trie(), UINT64_C(512) << 10);
+    std::vector<std::string> topics =
+        Shuffled(count, [&](int64_t i) { return Topic(kWildcard, i); });
+    // The n-th topic is published to in proportion to 1/n.
+    std::vector<double> weights(topics.size());
+    for (size_t i = 0; i < weights.size(); i++) {
+        weights[i] = 1.0 / static_cast<double>(i + 1);
+    }
+    std::discrete_distribution<size_t> distribution(weights.begin(), weights.end());
+    std::mt19937 random(1);
+    std::vector<size_t> order(1 << 16);
+    std::generate(order.begin(), order.end(), [&] { return distribution(random); });
+    struct mr_trie_node *node = world.Insert(count);
+    size_t i = 0;
+    uint64_t found = 0;
+    Loop loop(state);
+    for (auto _ : loop) {
+        found += cache.Lookup(topics[order[i % order.size()]]);
+        i++;
+        if (churn_every != 0 && i % static_cast<size_t>(churn_every) == 0) {
+            mr_trie_remove(world.trie(), node, static_cast<uint32_t>(count + 1));
+            node = world.Insert(count);
+            world.Quiescent();
+        }
+    }
+    loop.Expect(found == static_cast<uint64_t>(loop.Count()), "each has one receiver");
+    struct mr_topic_cache_stats stats = cache.Stats();
+    uint64_t kept = stats.hit_count + stats.revalidated_count;
+    loop.Expect(kept + stats.stale_count + stats.miss_count == found, "each was looked up");
+    mr_trie_remove(world.trie(), node, static_cast<uint32_t>(count + 1));
+    world.Quiescent();
+    state.counters["hit_rate"] = static_cast<double>(kept) / static_cast<double>(found);
 }
 
 // A new topic each time, in a cache that is full: match, evict, keep.
 void CacheMiss(benchmark::State &state, int64_t count) {
-    World world(kWildcard, count);
+    World &world = WorldOf(kWildcard, count);
     Cache cache(world.trie(), 1 << 20);
     std::vector<std::string> topics = Shuffled(100000, [&](int64_t i) {
         return Topic(kWildcard, i % count).insert(12, "x" + std::to_string(i));
     });
     size_t i = 0;
     uint64_t found = 0;
-    for (auto _ : state) {
+    Loop loop(state);
+    for (auto _ : loop) {
         found += cache.Lookup(topics[i]);
         i = i + 1 == topics.size() ? 0 : i + 1;
     }
-    Check(found == static_cast<uint64_t>(state.iterations()), "cache miss");
-    Check(cache.Stats().hit_count == 0, "none is a hit");
+    loop.Expect(found == static_cast<uint64_t>(loop.Count()), "cache miss");
+    loop.Expect(cache.Stats().hit_count == 0, "none is a hit");
 }
 
 // Reference: the same million-filter match without a cache costs MatchHit.
 void CacheOff(benchmark::State &state, int64_t count) {
-    World world(kWildcard, count);
+    World &world = WorldOf(kWildcard, count);
     Cache cache(world.trie(), 0);
     std::vector<std::string> topics =
         Shuffled(count, [&](int64_t i) { return Topic(kWildcard, i); });
     size_t i = 0;
     uint64_t found = 0;
-    for (auto _ : state) {
+    Loop loop(state);
+    for (auto _ : loop) {
         found += cache.Lookup(topics[i]);
         i = i + 1 == topics.size() ? 0 : i + 1;
     }
-    Check(found == static_cast<uint64_t>(state.iterations()), "without a cache");
+    loop.Expect(found == static_cast<uint64_t>(loop.Count()), "without a cache");
 }
 
-void Register(const std::vector<int64_t> &counts) {
-    struct {
-        const char *name;
-        Kind kind;
-    } kinds[] = {{"exact", kExact}, {"wildcard", kWildcard}, {"one_filter", kOneFilter}};
-    for (int64_t count : counts) {
-        std::string size = "/" + std::to_string(count);
-        for (const auto &[name, kind] : kinds) {
-            std::string suffix = "/" + std::string(name) + size;
-            benchmark::RegisterBenchmark(("InsertRemove" + suffix).c_str(), InsertRemove, kind,
-                                         count);
-            benchmark::RegisterBenchmark(("InsertAll" + suffix).c_str(), InsertAll, kind, count);
-            benchmark::RegisterBenchmark(("MatchHit" + suffix).c_str(), MatchHit, kind, count);
-            benchmark::RegisterBenchmark(("MatchMiss" + suffix).c_str(), MatchMiss, kind, count);
-        }
-        int64_t few = std::min<int64_t>(count, 1000);
-        int64_t many = std::min<int64_t>(count, 100000);
-        benchmark::RegisterBenchmark(("CacheHit/few" + size).c_str(), CacheHit, count, few);
-        benchmark::RegisterBenchmark(("CacheHit/many" + size).c_str(), CacheHit, count, many);
-        benchmark::RegisterBenchmark(("CacheChurn" + size).c_str(), CacheChurn, count, few);
-        benchmark::RegisterBenchmark(("CacheMiss" + size).c_str(), CacheMiss, count);
-        benchmark::RegisterBenchmark(("CacheOff" + size).c_str(), CacheOff, count);
-    }
+void RegisterTrie(const std::string &suffix, Kind kind, int64_t count) {
+    benchmark::RegisterBenchmark(("InsertAll" + suffix).c_str(), InsertAll, kind, count);
+    benchmark::RegisterBenchmark(("InsertRemove" + suffix).c_str(), InsertRemove, kind, count);
+    benchmark::RegisterBenchmark(("MatchHit" + suffix).c_str(), MatchHit, kind, count);
+    benchmark::RegisterBenchmark(("MatchMiss" + suffix).c_str(), MatchMiss, kind, count);
 }
+
+void RegisterCache(const std::string &size, int64_t count) {
+    int64_t few = std::min<int64_t>(count, 1000);
+    int64_t many = std::min<int64_t>(count, 100000);
+    benchmark::RegisterBenchmark(("CacheHit/few" + size).c_str(), CacheHit, count, few);
+    benchmark::RegisterBenchmark(("CacheHit/many" + size).c_str(), CacheHit, count, many);
+    benchmark::RegisterBenchmark(("CacheChurn" + size).c_str(), CacheChurn, count, few);
+    benchmark::RegisterBenchmark(("CacheMixed" + size).c_str(), CacheMixed, count, 0);
+    benchmark::RegisterBenchmark(("CacheMixed/churn" + size).c_str(), CacheMixed, count, 100);
+    benchmark::RegisterBenchmark(("CacheMiss" + size).c_str(), CacheMiss, count);
+    benchmark::RegisterBenchmark(("CacheOff" + size).c_str(), CacheOff, count);
+}
+
+const bool registered = [] {
+    for (int64_t count : {100, 10000, 1000000, 10000000}) {
+        std::string size = "/" + std::to_string(count);
+        RegisterTrie("/exact" + size, kExact, count);
+        RegisterTrie("/wildcard" + size, kWildcard, count);
+        if (count <= 1000000) {
+            RegisterTrie("/one_filter" + size, kOneFilter, count);
+            RegisterCache(size, count);
+        }
+    }
+    return true;
+}();
 
 }  // namespace
-
-int main(int argc, char **argv) {
-    Register({100, 10000, 1000000});
-    benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
-        return 1;
-    }
-    benchmark::RunSpecifiedBenchmarks();
-    return 0;
-}
