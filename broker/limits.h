@@ -25,6 +25,11 @@
 #define MR_RECEIVE_MAX_DEFAULT 1024
 #define MR_RECEIVE_MAX_CEILING 65535
 
+// PUBLISH packets of one run (broker/message/run.h), which are routed at once. What was received
+// at once is the limit in practice.
+#define MR_PUBLISH_RUN_MAX_DEFAULT 65535
+#define MR_PUBLISH_RUN_MAX_CEILING 65535
+
 // Waiting messages of one session beyond those in flight; `max_queued_messages`,
 // `max_queued_bytes` (0: no limit of that kind). Mosquitto's count; its missing bound on bytes
 // is what lets one slow client eat the machine, so there is one here.

@@ -115,6 +115,7 @@ struct mr_config {                         // NOLINT(clang-analyzer-optin.perfor
     uint64_t outbox_bytes;
     uint32_t connect_timeout_s;
     uint16_t receive_max;
+    uint16_t publish_run_max;
     uint32_t subscriptions_per_client_max;
     uint64_t topic_cache_bytes;
     uint64_t retained_messages_max;  // 0: no limit.

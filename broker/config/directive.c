@@ -327,6 +327,14 @@ const struct mr_directive mr_directives[] = {
      .preset = MR_RECEIVE_MAX_DEFAULT,
      .help = "*Millrace's own.* QoS 1 and 2 messages that one client may have in flight to "
              "the broker."},
+    {.name = "publish_run_max",
+     GLOBAL(publish_run_max),
+     .kind = MR_KIND_NUMBER,
+     .min = 1,
+     .max = MR_PUBLISH_RUN_MAX_CEILING,
+     .preset = MR_PUBLISH_RUN_MAX_DEFAULT,
+     .help = "*Millrace's own.* QoS 0 messages of one client with the same topic name and "
+             "properties that are routed at once if they arrive at once; 1: each by itself."},
     {.name = "max_subscriptions_per_client",
      GLOBAL(subscriptions_per_client_max),
      .kind = MR_KIND_NUMBER,

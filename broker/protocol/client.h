@@ -218,10 +218,21 @@ bool mr_send_suback(struct mr_client *client, enum mr_packet_type type, uint16_t
 bool mr_send_pingresp(struct mr_client *client);
 bool mr_send_disconnect(struct mr_client *client, enum mr_reason reason, const char *what);
 
+// A packet, and what came behind it.
+struct mr_arrival {
+    struct mr_buf *buf;      // What all slices lie in.
+    struct mr_slice packet;  // The packet, whole.
+    struct mr_slice body;    // Without its fixed header.
+    struct mr_slice following;
+    // Of packet and following, what was handled: the packet, unless the handler says more.
+    size_t handled_bytes;
+    uint32_t packet_count;
+};
+
 // handle_*.c
 enum mr_handled mr_handle_connect(struct mr_client *client, struct mr_slice body);
-enum mr_handled mr_handle_publish(struct mr_client *client, uint8_t flags, struct mr_slice body,
-                                  struct mr_slice packet, struct mr_buf *buf);
+enum mr_handled mr_handle_publish(struct mr_client *client, uint8_t flags,
+                                  struct mr_arrival *arrival);
 enum mr_handled mr_handle_ack(struct mr_client *client, enum mr_packet_type type,
                               struct mr_slice body);
 enum mr_handled mr_handle_subscribe(struct mr_client *client, struct mr_slice body);

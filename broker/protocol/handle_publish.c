@@ -131,6 +131,7 @@ static enum mr_handled route(struct mr_client *client, const struct mr_publish *
         case MR_ROUTED_BUSY:
             mr_client_pause(client, MR_PAUSE_BUSY);
             return MR_HANDLED_LATER;
+        case MR_ROUTED_SINGLY:  // Only of runs.
         case MR_ROUTED_NO_MEMORY:
             break;
     }
@@ -186,47 +187,116 @@ static enum mr_handled publish_complete(struct mr_client *client, struct mr_publ
     return handled == MR_HANDLED ? acknowledge(client, publish, reason) : handled;
 }
 
-enum mr_handled mr_handle_publish(struct mr_client *client, uint8_t flags, struct mr_slice body,
-                                  struct mr_slice packet, struct mr_buf *buf) {
+static void count_received(struct mr_client *client, uint64_t count, uint64_t payload_bytes) {
+    struct mr_counters *counters = mr_client_counters(client);
+    mr_count_add(&counters->publish_received, count);
+    mr_count_add(&counters->publish_bytes_received, payload_bytes);
+}
+
+// ------------------------------------------------------------------------------- runs
+
+// Routes the packets of a run one after the other, until one can't be handled now.
+static enum mr_handled route_singly(struct mr_client *client, const struct mr_run *run,
+                                    struct mr_arrival *arrival) {
+    size_t offset = 0;
     struct mr_publish publish;
-    struct mr_decode_error error;
-    if (MR_UNLIKELY(mr_publish_decode((enum mr_version)client->link.version, flags, body, &publish,
-                                      &error) != MR_DECODE_DONE)) {
-        return mr_client_refuse(client, &error);
+    struct mr_slice packet;
+    arrival->packet_count = 0;
+    while (mr_run_next(run, &offset, &publish, &packet)) {
+        enum mr_handled handled = publish_complete(client, &publish, packet, run->buf);
+        if (handled != MR_HANDLED) {
+            return handled == MR_HANDLED_LATER && arrival->packet_count > 0 ? MR_HANDLED : handled;
+        }
+        arrival->handled_bytes = offset;
+        arrival->packet_count++;
+        count_received(client, 1, publish.payload.len);
     }
-    enum mr_handled handled = check_limits(client, &publish);
-    if (handled == MR_HANDLED && publish.topic_alias != 0) {
-        handled = resolve_alias(client, &publish);
+    return MR_HANDLED;
+}
+
+// `run->first` was decoded from the packet that arrived, and may start a run.
+static enum mr_handled publish_run(struct mr_client *client, struct mr_arrival *arrival,
+                                   struct mr_run *run) {
+    const struct mr_config *config = client->protocol->config;
+    if (MR_UNLIKELY(check_rights(client, &run->first) != MR_REASON_SUCCESS)) {
+        count_received(client, 1, run->first.payload.len);
+        return publish_complete(client, &run->first, arrival->packet, arrival->buf);
     }
-    if (MR_UNLIKELY(handled != MR_HANDLED)) {
-        return handled;
+    mr_run_start(run, arrival->buf, arrival->packet, (enum mr_version)client->link.version,
+                 mr_client_session(client)->subscriber);
+    struct mr_run_limits limits = {
+        .count_max = config->publish_run_max,
+        .packet_max = config->packet_bytes_max,
+        .payload_max = config->message_bytes_max == 0 ? UINT32_MAX : config->message_bytes_max,
+    };
+    mr_run_extend(run, arrival->following, &limits);
+    switch (mr_router_publish_run(client->protocol->router, run, mr_client_session(client))) {
+        case MR_ROUTED:
+        case MR_ROUTED_NOWHERE:
+            arrival->handled_bytes = run->packets.len;
+            arrival->packet_count = run->count;
+            count_received(client, run->count, run->payload_bytes);
+            return MR_HANDLED;
+        case MR_ROUTED_SINGLY:
+            return route_singly(client, run, arrival);
+        case MR_ROUTED_BUSY:
+            mr_client_pause(client, MR_PAUSE_BUSY);
+            return MR_HANDLED_LATER;
+        case MR_ROUTED_NO_MEMORY:
+            break;
     }
+    return mr_client_close_no_memory(client);
+}
+
+// ------------------------------------------------------------------------ any PUBLISH
+
+// One that has to be looked at by itself.
+static enum mr_handled publish_one(struct mr_client *client, const struct mr_arrival *arrival,
+                                   struct mr_publish *publish) {
     bool duplicate = false;
-    if (publish.qos == 2) {
-        handled = receive_qos2(client, &publish, &duplicate);
+    if (publish->qos == 2) {
+        enum mr_handled handled = receive_qos2(client, publish, &duplicate);
         if (handled != MR_HANDLED) {
             return handled;
         }
     }
+    enum mr_handled handled;
     struct mr_buf *mounted = NULL;
     if (duplicate) {
-        handled = acknowledge(client, &publish, MR_REASON_SUCCESS);
-    } else if (!mr_client_mount(client, &publish.topic, &mounted)) {
+        handled = acknowledge(client, publish, MR_REASON_SUCCESS);
+    } else if (!mr_client_mount(client, &publish->topic, &mounted)) {
         handled = refuse(client, MR_REASON_TOPIC_NAME_INVALID, "too long with the mount point");
     } else {
-        handled = publish_complete(client, &publish,
-                                   mounted == NULL ? packet : mr_slice_of(NULL, 0), buf);
+        handled = publish_complete(client, publish,
+                                   mounted == NULL ? arrival->packet : mr_slice_of(NULL, 0),
+                                   arrival->buf);
     }
     if (mounted != NULL) {
         mr_buf_unref(mounted);
     }
-    if (handled == MR_HANDLED_LATER && publish.qos == 2) {
-        mr_session_release(mr_client_session(client), publish.packet_id);
-        return handled;
-    }
     if (handled != MR_HANDLED_LATER) {
-        mr_count(&mr_client_counters(client)->publish_received);
-        mr_count_add(&mr_client_counters(client)->publish_bytes_received, publish.payload.len);
+        count_received(client, 1, publish->payload.len);
+    } else if (publish->qos == 2) {
+        mr_session_release(mr_client_session(client), publish->packet_id);
     }
     return handled;
+}
+
+enum mr_handled mr_handle_publish(struct mr_client *client, uint8_t flags,
+                                  struct mr_arrival *arrival) {
+    struct mr_run run;
+    struct mr_publish *publish = &run.first;
+    struct mr_decode_error error;
+    if (MR_UNLIKELY(mr_publish_decode((enum mr_version)client->link.version, flags, arrival->body,
+                                      publish, &error) != MR_DECODE_DONE)) {
+        return mr_client_refuse(client, &error);
+    }
+    if (MR_LIKELY(mr_run_may_start(publish)) && client->link.mount_point == NULL) {
+        return publish_run(client, arrival, &run);
+    }
+    enum mr_handled handled = check_limits(client, publish);
+    if (handled == MR_HANDLED && publish->topic_alias != 0) {
+        handled = resolve_alias(client, publish);
+    }
+    return MR_LIKELY(handled == MR_HANDLED) ? publish_one(client, arrival, publish) : handled;
 }

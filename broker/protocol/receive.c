@@ -3,11 +3,11 @@
 #include "broker/protocol/client.h"
 
 static enum mr_handled dispatch(struct mr_client *client, const struct mr_frame *frame,
-                                struct mr_slice packet, struct mr_buf *buf) {
-    struct mr_slice body = mr_slice_of(packet.data + frame->header_len, frame->body_len);
+                                struct mr_arrival *arrival) {
+    struct mr_slice body = arrival->body;
     switch ((enum mr_packet_type)frame->type) {
         case MR_PUBLISH:
-            return mr_handle_publish(client, frame->flags, body, packet, buf);
+            return mr_handle_publish(client, frame->flags, arrival);
         case MR_PUBACK:
         case MR_PUBREC:
         case MR_PUBREL:
@@ -46,8 +46,8 @@ static uint32_t packet_bytes_max(const struct mr_client *client) {
     return MR_CONNECT_PACKET_BYTES_MAX;
 }
 
-// Handles the first packet of `data`. HANDLED_LATER also if it isn't complete: `*need` is then
-// what it takes.
+// Handles the first packet of `data`, and those behind it that can be handled with it.
+// HANDLED_LATER also if it isn't complete: `*need` is then what it takes.
 static enum mr_handled next_packet(struct mr_client *client, struct mr_buf *buf,
                                    struct mr_slice data, size_t *need, size_t *len_out) {
     struct mr_frame frame;
@@ -68,9 +68,20 @@ static enum mr_handled next_packet(struct mr_client *client, struct mr_buf *buf,
         *need = len;
         return MR_HANDLED_LATER;
     }
-    *len_out = len;
-    mr_count(&mr_client_counters(client)->packets_received);
-    return dispatch(client, &frame, mr_slice_of(data.data, len), buf);
+    struct mr_arrival arrival = {
+        .buf = buf,
+        .packet = mr_slice_of(data.data, len),
+        .body = mr_slice_of(data.data + frame.header_len, frame.body_len),
+        .following = mr_slice_of(data.data + len, data.len - len),
+        .handled_bytes = len,
+        .packet_count = 1,
+    };
+    enum mr_handled handled = dispatch(client, &frame, &arrival);
+    if (MR_LIKELY(handled != MR_HANDLED_LATER)) {
+        mr_count_add(&mr_client_counters(client)->packets_received, arrival.packet_count);
+    }
+    *len_out = arrival.handled_bytes;
+    return handled;
 }
 
 size_t mr_client_on_recv(struct mr_stream *stream, struct mr_buf *buf, struct mr_slice data,

@@ -27,6 +27,19 @@ bool mr_router_give_shared(struct mr_router *router, struct mr_trie_node *node,
 void mr_router_give_away(struct mr_router *router, struct mr_session *session,
                          struct mr_trie_node *node, bool inflight);
 
+// How `target` of `route` gets a message of `publisher` that has RETAIN as `retain`. False: not at
+// all, it is its own [MQTT-3.8.3-3].
+bool mr_router_grant(const struct mr_route *route, const struct mr_target *target,
+                     uint32_t publisher, bool retain, struct mr_grant *out);
+// Delivers to a session of this worker, with all that follows from it. `publisher`: NULL if it
+// isn't of this worker.
+void mr_router_deliver(struct mr_router *router, struct mr_session *session,
+                       struct mr_outgoing *outgoing, const struct mr_grant *grant,
+                       struct mr_session *publisher);
+
+// Takes a run that another worker sent, with its reference.
+void mr_router_take_run(struct mr_router *router, struct mr_run *run);
+
 // Offers what waits for members without connection to members that have one.
 void mr_router_rebalance(struct mr_router *router);
 

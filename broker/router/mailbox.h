@@ -19,6 +19,7 @@ extern "C" {
 
 enum mr_parcel_kind {
     MR_PARCEL_PUBLISH,      // `pointer` is a message: deliver to your receivers.
+    MR_PARCEL_RUN,          // The same for a run.
     MR_PARCEL_DIRECTED,     // A message for `subscriber`, picked for the shared filter `node`.
     MR_PARCEL_CONNECTION,   // A connection whose session lives with you.
     MR_PARCEL_CONGESTED,    // `subscriber` published to a receiver that is full: pause it.

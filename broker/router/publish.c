@@ -40,33 +40,44 @@ static void note_congestion(struct mr_router *router, struct mr_session *session
     }
 }
 
+bool mr_router_grant(const struct mr_route *route, const struct mr_target *target,
+                     uint32_t publisher, bool retain, struct mr_grant *out) {
+    out->qos = target->qos;
+    out->retain = target->retain_as_published && retain;
+    out->replay = false;
+    out->id_count = target->id_count;
+    out->ids = route->ids + target->ids_index;
+    out->node = NULL;
+    if (MR_UNLIKELY(target->subscriber == publisher)) {
+        if (target->qos_own == MR_TARGET_NONE) {
+            return false;
+        }
+        out->qos = target->qos_own;
+        out->retain = target->retain_as_published_own && retain;
+        out->id_count = target->id_count_own;
+    }
+    return true;
+}
+
+void mr_router_deliver(struct mr_router *router, struct mr_session *session,
+                       struct mr_outgoing *outgoing, const struct mr_grant *grant,
+                       struct mr_session *publisher) {
+    bool written = mr_session_deliver(session, outgoing, grant);
+    mr_router_after_delivery(router, session, written);
+    note_congestion(router, session, publisher, outgoing->publisher);
+}
+
 // Delivers to the receivers of this worker.
 static void deliver_here(struct mr_router *router, const struct mr_route *route,
                          struct mr_outgoing *outgoing, struct mr_session *publisher) {
-    uint32_t own = outgoing->publisher;
     for (uint32_t i = 0; i < route->target_count; i++) {
         const struct mr_target *target = &route->targets[i];
         struct mr_session *session = mr_router_session(router, target->subscriber);
-        if (MR_NEVER(session == NULL)) {
-            continue;
+        struct mr_grant grant;
+        if (!MR_NEVER(session == NULL) &&
+            mr_router_grant(route, target, outgoing->publisher, outgoing->packet->retain, &grant)) {
+            mr_router_deliver(router, session, outgoing, &grant, publisher);
         }
-        struct mr_grant grant = {target->qos,
-                                 target->retain_as_published && outgoing->packet->retain,
-                                 false,
-                                 target->id_count,
-                                 route->ids + target->ids_index,
-                                 NULL};
-        if (MR_UNLIKELY(target->subscriber == own)) {
-            if (target->qos_own == MR_TARGET_NONE) {
-                continue;
-            }
-            grant.qos = target->qos_own;
-            grant.retain = target->retain_as_published_own && outgoing->packet->retain;
-            grant.id_count = target->id_count_own;
-        }
-        bool written = mr_session_deliver(session, outgoing, &grant);
-        mr_router_after_delivery(router, session, written);
-        note_congestion(router, session, publisher, own);
     }
 }
 
@@ -121,9 +132,7 @@ static void deliver_picked(struct mr_router *router, struct mr_session *session,
         grant.ids = &id;
         grant.id_count = id != 0;
     }
-    bool written = mr_session_deliver(session, outgoing, &grant);
-    mr_router_after_delivery(router, session, written);
-    note_congestion(router, session, publisher, outgoing->publisher);
+    mr_router_deliver(router, session, outgoing, &grant, publisher);
     mr_router_update_presence(router, session);
     router->stranded = router->stranded || session->link == NULL;
 }
@@ -327,6 +336,9 @@ void mr_router_take_parcel(struct mr_router *router, struct mr_parcel *parcel) {
             mr_buf_adopt(message->buf);
             take_publish(router, message);
             mr_message_unref(message);
+            return;
+        case MR_PARCEL_RUN:
+            mr_router_take_run(router, parcel->pointer);
             return;
         case MR_PARCEL_DIRECTED:
             mr_buf_adopt(message->buf);

@@ -137,6 +137,7 @@ enum mr_routed {
     MR_ROUTED_NOWHERE,    // No receiver at all.
     MR_ROUTED_BUSY,       // Nothing was done: another worker can't take it now; try again later.
     MR_ROUTED_NO_MEMORY,  // Not all receivers could be served: the publisher has to be closed.
+    MR_ROUTED_SINGLY,     // Nothing was done: this run has to be published packet by packet.
 };
 
 // Delivers to everyone who receives `outgoing`, which belongs to no retained store yet.
@@ -144,6 +145,10 @@ enum mr_routed {
 // BUSY; for what can't be tried again.
 enum mr_routed mr_router_publish(struct mr_router *router, struct mr_outgoing *outgoing,
                                  struct mr_session *publisher, bool must);
+
+// The same for a run, all of it or nothing.
+enum mr_routed mr_router_publish_run(struct mr_router *router, const struct mr_run *run,
+                                     struct mr_session *publisher);
 
 // Publishes a message of the broker's own making (will, $SYS): retained store included.
 void mr_router_publish_message(struct mr_router *router, struct mr_message *message,

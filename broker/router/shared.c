@@ -26,6 +26,10 @@ void mr_router_drop_parcel(void *ctx, struct mr_parcel *parcel) {
         struct mr_message *message = parcel->pointer;
         mr_buf_adopt(message->buf);
         mr_message_unref(message);
+    } else if (parcel->kind == MR_PARCEL_RUN) {
+        struct mr_run *run = parcel->pointer;
+        mr_buf_adopt(run->buf);
+        mr_buf_unref(run->buf);
     }
 }
 

@@ -64,6 +64,16 @@ bool mr_session_deliver(struct mr_session *session, struct mr_outgoing *outgoing
     return false;
 }
 
+bool mr_session_deliver_run(struct mr_session *session, const struct mr_run *run,
+                            const struct mr_grant *grant) {
+    if (session->link == NULL || session->link->failed != MR_LINK_OK ||
+        mr_session_is_backlogged(session) || !mr_outbox_is_open(session) ||
+        (grant->qos > 0 && session->env->upgrade_outgoing_qos)) {
+        return false;
+    }
+    return mr_session_transmit_run(session, run, grant);
+}
+
 // Sends the first waiting delivery, which is `outgoing`. False if it must go on waiting.
 static bool send_front(struct mr_session *session, struct mr_outgoing *outgoing) {
     struct mr_item item = *mr_items_at(&session->queue, 0);

@@ -77,4 +77,8 @@ void mr_inflight_finish(struct mr_session *session, uint32_t index);
 enum mr_transmit mr_session_transmit(struct mr_session *session, struct mr_outgoing *outgoing,
                                      const struct mr_grant *grant, uint16_t packet_id, bool dup);
 
+// Writes a run as it came and counts it. False: this connection can't get it so.
+bool mr_session_transmit_run(struct mr_session *session, const struct mr_run *run,
+                             const struct mr_grant *grant);
+
 #endif  // MILLRACE_BROKER_SESSION_INTERNAL_H

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "broker/config/config.h"
+#include "broker/message/run.h"
 #include "broker/registry/registry.h"
 #include "broker/session/items.h"
 #include "broker/session/outgoing.h"
@@ -117,6 +118,11 @@ struct mr_grant {
 // link->failed and `congested` afterwards. Returns true if something was written.
 bool mr_session_deliver(struct mr_session *session, struct mr_outgoing *outgoing,
                         const struct mr_grant *grant);
+
+// Delivers a run as the bytes that came, if its receiver may get them so and at once. False:
+// nothing was done, and each packet has to be delivered by itself.
+bool mr_session_deliver_run(struct mr_session *session, const struct mr_run *run,
+                            const struct mr_grant *grant);
 
 // Sends what waits and may be sent. To be called when output has drained and after
 // acknowledgements. Returns true if something was written.

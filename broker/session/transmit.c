@@ -132,35 +132,54 @@ static enum mr_transmit write_own(struct mr_session *session, struct mr_outgoing
     return result;
 }
 
-// May the client get the bytes that came in?
-static bool is_wire_right(const struct mr_link *link, const struct mr_outgoing *outgoing,
-                          const struct mr_grant *grant) {
-    if (grant->qos > 0 || grant->retain || outgoing->wire.len == 0 ||
-        outgoing->wire.len > link->packet_bytes_max) {
+// May a packet that came at level `wire_version` go out as it came, at QoS 0?
+static inline bool takes_wire(const struct mr_link *link, uint8_t wire_version, size_t packet_bytes,
+                              const struct mr_grant *grant) {
+    if (link->mount_point != NULL || packet_bytes > link->packet_bytes_max) {
         return false;
     }
-    // 3.1 and 3.1.1 have the same PUBLISH.
-    return outgoing->wire_version == link->version ||
-           (outgoing->wire_version < MR_MQTT_50 && link->version < MR_MQTT_50);
+    if (link->version == MR_MQTT_50) {
+        return wire_version == MR_MQTT_50 && link->aliases == NULL && grant->id_count == 0;
+    }
+    return wire_version < MR_MQTT_50;  // 3.1 and 3.1.1 have the same PUBLISH.
 }
 
 static enum mr_transmit write_publish(struct mr_session *session, struct mr_outgoing *outgoing,
                                       const struct variant *variant) {
     const struct mr_link *link = session->link;
-    bool v5 = link->version == MR_MQTT_50;
+    const struct mr_grant *grant = variant->grant;
+    if (grant->qos == 0 && !grant->retain && outgoing->wire.len > 0 &&
+        takes_wire(link, outgoing->wire_version, outgoing->wire.len, grant)) {
+        mr_count(&session->env->counters->forwarded_unaltered);
+        return mr_chain_append_ref(link->out, session->env->pool, outgoing->source,
+                                   outgoing->wire) == MR_OK
+                   ? MR_TRANSMIT_DONE
+                   : MR_TRANSMIT_NO_MEMORY;
+    }
     if (link->mount_point != NULL ||
-        (v5 && (variant->grant->id_count > 0 || link->aliases != NULL))) {
+        (link->version == MR_MQTT_50 && (grant->id_count > 0 || link->aliases != NULL))) {
         return write_own(session, outgoing, variant);
     }
-    if (!is_wire_right(link, outgoing, variant->grant)) {
-        return write_shared(session, outgoing, variant);
+    return write_shared(session, outgoing, variant);
+}
+
+bool mr_session_transmit_run(struct mr_session *session, const struct mr_run *run,
+                             const struct mr_grant *grant) {
+    struct mr_link *link = session->link;
+    if (!takes_wire(link, run->version, run->packet_max, grant)) {
+        return false;
     }
-    if (MR_UNLIKELY(mr_chain_append_ref(link->out, session->env->pool, outgoing->source,
-                                        outgoing->wire) != MR_OK)) {
-        return MR_TRANSMIT_NO_MEMORY;
+    struct mr_counters *counters = session->env->counters;
+    if (MR_UNLIKELY(mr_chain_append_ref(link->out, session->env->pool, run->buf, run->packets) !=
+                    MR_OK)) {
+        mr_count_add(&counters->dropped_no_memory, run->count);
+        return true;
     }
-    mr_count(&session->env->counters->forwarded_unaltered);
-    return MR_TRANSMIT_DONE;
+    mr_count_add(&counters->packets_sent, run->count);
+    mr_count_add(&counters->publish_sent, run->count);
+    mr_count_add(&counters->publish_bytes_sent, run->payload_bytes);
+    mr_count_add(&counters->forwarded_unaltered, run->count);
+    return true;
 }
 
 enum mr_transmit mr_session_transmit(struct mr_session *session, struct mr_outgoing *outgoing,
