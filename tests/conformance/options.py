@@ -1,0 +1,5 @@
+"""What the command line says of the broker under test, for the tests that need it."""
+
+websocket_port = None
+user = "user"
+password = "password"
