@@ -92,7 +92,7 @@ static enum mr_handled choose_client_id(struct connecting *it) {
         known = mr_slice_has_prefix(it->client_id, mr_slice_str(config->clientid_prefixes[i]));
     }
     return known ? MR_HANDLED
-                 : refuse_connecting(it, MR_REASON_NOT_AUTHORIZED,
+                 : refuse_connecting(it, MR_REASON_CLIENT_IDENTIFIER_NOT_VALID,  // [MQTT-3.1.3-8]
                                      "the client identifier has none of the allowed prefixes");
 }
 
@@ -387,9 +387,6 @@ static bool fill_link(struct connecting *it) {
     if (properties->receive_max != 0) {
         link->receive_max = properties->receive_max;
     }
-    if (properties->packet_bytes_max != 0) {
-        link->packet_bytes_max = properties->packet_bytes_max;
-    }
     uint16_t alias_max = mr_client_listener(client)->topic_alias_broker_max;
     if (properties->topic_alias_max < alias_max) {
         alias_max = properties->topic_alias_max;
@@ -507,7 +504,12 @@ static enum mr_handled accept(struct connecting *it, struct mr_session_record *r
 enum mr_handled mr_handle_connect(struct mr_client *client, struct mr_slice body) {
     struct connecting it = {.client = client};
     struct mr_decode_error error;
-    if (mr_connect_decode(body, &it.packet, &error) != MR_DECODE_DONE) {
+    enum mr_decode_status status = mr_connect_decode(body, &it.packet, &error);
+    if (it.packet.properties.packet_bytes_max != 0) {
+        // A refusal has to keep to it, too [MQTT-3.1.2-24].
+        client->link.packet_bytes_max = it.packet.properties.packet_bytes_max;
+    }
+    if (status != MR_DECODE_DONE) {
         mr_count(&mr_client_counters(client)->protocol_errors);
         if (it.packet.version == 0) {
             return mr_client_drop(client);

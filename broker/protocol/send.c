@@ -39,8 +39,18 @@ bool mr_send_connack(struct mr_client *client, const struct mr_connack *connack)
                        connack->properties.reason_string.len +
                        connack->properties.response_information.len;
     uint8_t *room = reserve(client, bytes_max);
-    return room != NULL && finish(client, mr_connack_encode((enum mr_version)client->link.version,
-                                                            connack, room, bytes_max));
+    if (room == NULL) {
+        return false;
+    }
+    enum mr_version version = (enum mr_version)client->link.version;
+    size_t len = mr_connack_encode(version, connack, room, bytes_max);
+    if (len > client->link.packet_bytes_max) {
+        // The code matters more than the words for it [MQTT-3.2.2-19].
+        struct mr_connack silent = *connack;
+        silent.properties.present &= ~MR_PROPERTY_BIT(MR_PROPERTY_REASON_STRING);
+        len = mr_connack_encode(version, &silent, room, bytes_max);
+    }
+    return finish(client, len);
 }
 
 bool mr_send_ack(struct mr_client *client, enum mr_packet_type type, uint16_t packet_id,
