@@ -20,7 +20,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, ROOT)
+sys.path[:0] = [os.getcwd(), ROOT]  # `bazel run` starts in the root of what it made.
 
 from bench.versus import compare, loads, peers, present
 from bench.versus.compare import FLOOR
