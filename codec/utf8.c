@@ -1,6 +1,7 @@
 #include "codec/utf8.h"
 
 #include "codec/text.h"
+#include "codec/utf8_vector.h"
 
 static bool is_continuation(uint8_t byte) {
     return (byte & 0xc0) == 0x80;
@@ -69,28 +70,43 @@ static inline bool mixed_valid(struct mr_slice text, enum text_rule rule) {
     return true;
 }
 
-// Out of line, so that the callers stay small where text is plain, as nearly always.
-static __attribute__((noinline)) bool mixed_string_valid(struct mr_slice text) {
-    return mixed_valid(text, TEXT_STRING);
+// What is left where text isn't plain, by vectors if that can be. Out of line, so that the
+// callers stay small where text is plain, as nearly always.
+static inline bool odd_valid(struct mr_slice text, enum text_rule rule) {
+    if (MR_UNLIKELY(text.len < UTF8_VECTOR_BYTES_MIN || !utf8_vector_present())) {
+        return mixed_valid(text, rule);
+    }
+    unsigned refused = UTF8_FAULT;
+    if (rule != TEXT_PAYLOAD) {
+        refused |= UTF8_NUL;
+    }
+    if (rule == TEXT_TOPIC_NAME) {
+        refused |= UTF8_WILDCARD;
+    }
+    return (mr_utf8_vector_scan(text) & refused) == 0;
 }
 
-static __attribute__((noinline)) bool mixed_topic_name_valid(struct mr_slice text) {
-    return mixed_valid(text, TEXT_TOPIC_NAME);
+static __attribute__((noinline)) bool odd_string_valid(struct mr_slice text) {
+    return odd_valid(text, TEXT_STRING);
 }
 
-static __attribute__((noinline)) bool mixed_payload_valid(struct mr_slice text) {
-    return mixed_valid(text, TEXT_PAYLOAD);
+static __attribute__((noinline)) bool odd_topic_name_valid(struct mr_slice text) {
+    return odd_valid(text, TEXT_TOPIC_NAME);
+}
+
+static __attribute__((noinline)) bool odd_payload_valid(struct mr_slice text) {
+    return odd_valid(text, TEXT_PAYLOAD);
 }
 
 bool mr_utf8_valid(struct mr_slice text) {
-    return text_plain(text.data, text.len, TEXT_STRING) || mixed_string_valid(text);
+    return text_plain(text.data, text.len, TEXT_STRING) || odd_string_valid(text);
 }
 
 bool mr_utf8_valid_topic_name(struct mr_slice text) {
     return text.len != 0 &&
-           (text_plain(text.data, text.len, TEXT_TOPIC_NAME) || mixed_topic_name_valid(text));
+           (text_plain(text.data, text.len, TEXT_TOPIC_NAME) || odd_topic_name_valid(text));
 }
 
 bool mr_utf8_valid_payload(struct mr_slice payload) {
-    return text_plain(payload.data, payload.len, TEXT_PAYLOAD) || mixed_payload_valid(payload);
+    return text_plain(payload.data, payload.len, TEXT_PAYLOAD) || odd_payload_valid(payload);
 }

@@ -223,6 +223,53 @@ TEST(Utf8, SeesEachPairOfBytesAtEachPlaceOfAWord) {
     }
 }
 
+// Four bytes of the kinds that the standard of Unicode tells apart, at the front and at the end
+// of text, within and across blocks of sixteen bytes, in each length that takes another way.
+TEST(Utf8, SeesEachKindOfSequenceWhereverItLies) {
+    const std::vector<uint8_t> kinds = {0x00, 0x2b, 0x41, 0x80, 0x8f, 0x90, 0x9f, 0xa0,
+                                        0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed,
+                                        0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff};
+    const struct {
+        size_t len, at;
+    } places[] = {{8, 0},   {8, 4},   {11, 7},  {15, 11}, {16, 12}, {17, 13},
+                  {18, 14}, {19, 15}, {20, 14}, {35, 14}, {35, 29}, {48, 44}};
+    for (const auto &place : places) {
+        Exact exact(Bytes(place.len, 'a'));
+        uint8_t *bytes = const_cast<uint8_t *>(exact.slice().data);
+        for (uint8_t a : kinds) {
+            bytes[place.at] = a;
+            for (uint8_t b : kinds) {
+                bytes[place.at + 1] = b;
+                for (uint8_t c : kinds) {
+                    bytes[place.at + 2] = c;
+                    for (uint8_t d : kinds) {
+                        bytes[place.at + 3] = d;
+                        ASSERT_TRUE(Agrees(bytes, place.len))
+                            << Show(Bytes(bytes + place.at, bytes + place.at + 4)) << " at "
+                            << place.at << " of " << place.len;
+                    }
+                }
+            }
+        }
+    }
+}
+
+// Each length with each end, so that what is cut off is seen at each place of a block.
+TEST(Utf8, SeesCharactersThatAreCutOff) {
+    for (const std::string character : {"\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"}) {
+        for (size_t before = 0; before <= 70; before++) {
+            std::string text = std::string(before % character.size(), '/');
+            while (text.size() < before) {
+                text += character;
+            }
+            for (size_t kept = 0; kept <= character.size(); kept++) {
+                ASSERT_TRUE(Agrees(Text(text + character.substr(0, kept))))
+                    << kept << " behind " << before;
+            }
+        }
+    }
+}
+
 TEST(Utf8, AgreesWithTheReferenceOnMixedText) {
     std::mt19937_64 random = SeededRandom();
     const std::vector<std::string> parts = {"a",        "temperature/", "0123456789abcdef",
