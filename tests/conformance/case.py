@@ -128,7 +128,10 @@ class ConformanceTest(BrokerTest):
     def ended(self, client, *reasons):
         """The broker has to close the connection. It may give a reason, which must
         be an error, and one of `reasons` if there are some. Returns what came."""
-        packets = client.drain_until_closed()
+        try:
+            packets = client.drain_until_closed()
+        except AssertionError as error:
+            self.fail(f"{error}, after {client.sent[:60]!r}")
         last = packets[-1] if packets else None
         if last is not None and last.kind in (mqtt.CONNACK, mqtt.DISCONNECT):
             if client.version == V5 and (last.reason or 0) < 0x80:

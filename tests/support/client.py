@@ -33,6 +33,7 @@ class Client:
         self._input = bytearray()
         self._packet_ids = itertools.cycle(range(1, 65536))
         self.closed = False
+        self.sent = b""  # The last packets, for what is said of a failure.
         self.arrival_s = ARRIVAL_S
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX)
@@ -51,7 +52,8 @@ class Client:
     # ------------------------------------------------------------- connection
 
     def send(self, *packets):
-        self.socket.sendall(b"".join(packets))
+        self.sent = b"".join(packets)
+        self.socket.sendall(self.sent)
         return self
 
     def send_quietly(self, *packets):

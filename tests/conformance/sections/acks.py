@@ -18,7 +18,7 @@ class Answers(ConformanceTest):
             client.send(mqtt.connect(self.client_id(f"{size}"),
                                      props=[(MAXIMUM_PACKET_SIZE, size)]))
             provoke(client)
-            client.send(mqtt.disconnect())
+            client.send_quietly(mqtt.disconnect())
             for packet in client.drain_until_closed():
                 self.assertLessEqual(len(packet.raw), size, packet)
                 seen += packet.kind == kind

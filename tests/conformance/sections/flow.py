@@ -95,7 +95,7 @@ class Incoming(ConformanceTest):
 
 
 class PacketSize(ConformanceTest):
-    @covers(v5="MQTT-3.1.2-24 MQTT-3.1.2-25")
+    @covers(v5="MQTT-3.1.2-25")
     def test_larger_ones_are_not_sent(self):
         client = self.connect(props=[(MAXIMUM_PACKET_SIZE, 200), (RECEIVE_MAXIMUM, 2)])
         client.subscribe(self.topic("a"), qos=2)
@@ -126,7 +126,7 @@ class PacketSize(ConformanceTest):
                 for payload in payloads:
                     client.message(topic, payload)
 
-    @covers(v5="MQTT-3.1.2-25 MQTT-3.1.2-24")
+    @covers(v5="MQTT-3.1.2-25")
     def test_waiting_and_retained_ones(self):
         topic = self.topic("a")
         props = [(MAXIMUM_PACKET_SIZE, 200)]

@@ -63,6 +63,9 @@ class Flags(ConformanceTest):
         publisher = self.connect()
         for qos in (1, 2):
             publisher.send(self.packet("publish", self.topic("a"), "x", qos, 9, dup=True))
+            if qos == 2:  # Some servers deliver only then.
+                publisher.wait_for(mqtt.PUBREC)
+                publisher.send(mqtt.ack(mqtt.PUBREL, 9))
             got = client.message(self.topic("a"), "x", qos=qos, dup=False)
             self.assertGreater(got.packet_id, 0)
 
@@ -315,7 +318,7 @@ class Expiry(ConformanceTest):
         self.assertTrue(90 <= found[0].prop(MESSAGE_EXPIRY_INTERVAL) <= 98)
         publisher.publish(self.topic("r/long"), "", 1, retain=True)
 
-    @covers(v5="MQTT-4.3.3-7 MQTT-4.3.3-13")
+    @covers(v5="MQTT-4.3.3-7")
     def test_not_once_it_was_sent(self):
         """A QoS 2 delivery that has begun is finished, even when it has expired."""
         topic = self.topic("a")

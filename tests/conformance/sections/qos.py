@@ -34,7 +34,7 @@ class Receiver(ConformanceTest):
             publisher.expect(mqtt.PUBACK, packet_id=5)
             client.message(self.topic("a"), f"{index}")
 
-    @covers(v5="MQTT-4.3.3-10 MQTT-4.3.3-8", v311="MQTT-4.3.3-2")
+    @covers(v5="MQTT-4.3.3-10", v311="MQTT-4.3.3-2")
     def test_qos_2_before_pubrel_is_a_duplicate(self):
         client = self.subscriber("a", qos=2)
         publisher = self.connect()

@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 import struct
+import time
 
 import options
 from case import Closed, ConformanceTest, covers, mqtt
@@ -14,11 +15,23 @@ from support import client as client_module
 CONTINUATION, TEXT, BINARY, CLOSE = 0, 1, 2, 8
 
 
+def connection(address):
+    """A broker is ready when its first listener is; this one may follow."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return socket.create_connection(address, client_module.ARRIVAL_S)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 class Frames:
     """A client's end of a WebSocket."""
 
     def __init__(self, address):
-        self.socket = socket.create_connection(address, client_module.ARRIVAL_S)
+        self.socket = connection(address)
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
             f"GET /mqtt HTTP/1.1\r\nHost: {address[0]}\r\nUpgrade: websocket\r\n"
