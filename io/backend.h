@@ -83,10 +83,17 @@ struct mr_io_core {
     const struct mr_io_backend *backend;
     void *backend_data;  // The backend's own.
     struct mr_buf_pool *pool;
-    uint64_t recv_turn_bytes_max;  // One stream's share of a turn.
+    uint64_t recv_turn_bytes_max;   // One stream's share of a turn.
+    uint64_t recv_loop_bytes_left;  // Of what all streams may receive in this turn.
     uint64_t send_turn_bytes_max;
     struct mr_loop_stats stats;  // The backend counts syscall_count and send_count.
 };
+
+// What a stream may receive at most in this turn. 0: not now; see mr_io_on_recv_share_used().
+static inline uint64_t mr_io_recv_share(const struct mr_io_core *core) {
+    return core->recv_turn_bytes_max < core->recv_loop_bytes_left ? core->recv_turn_bytes_max
+                                                                  : core->recv_loop_bytes_left;
+}
 
 static inline struct mr_io_core *mr_io_core(struct mr_loop *loop) {
     return (struct mr_io_core *)(void *)loop;

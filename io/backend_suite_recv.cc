@@ -350,6 +350,35 @@ TEST_P(BackendTest, OneStreamGetsOnlyItsShareOfATurn) {
     EXPECT_EQ("x", modest.conn->received);
 }
 
+TEST_P(BackendTest, AllStreamsTogetherGetOnlyTheirShareOfATurn) {
+    options_.recv_turn_bytes_max = 1000;
+    options_.recv_loop_bytes_max = 3000;
+    std::vector<Pair> pairs;
+    for (int i = 0; i < 20; i++) {
+        pairs.push_back(MakePair());
+        SendAll(pairs.back().peer.get(), Pattern(10000));
+    }
+    const auto sum = [&] {
+        size_t bytes = 0;
+        for (const Pair &pair : pairs) {
+            bytes += pair.conn->received.size();
+        }
+        return bytes;
+    };
+    // Who completes receives has its limit in the buffers that it provides.
+    const size_t bound = backend_->IsPrompt() ? 3000 : 20 * 2000;
+    size_t before = sum();
+    RunUntil([&] {
+        size_t now = sum();
+        EXPECT_LE(now - before, bound);
+        before = now;
+        return now == 20 * 10000;
+    });
+    for (const Pair &pair : pairs) {
+        EXPECT_TRUE(Pattern(10000) == pair.conn->received);
+    }
+}
+
 // ------------------------------------------------------------------- lack of memory
 
 TEST_P(BackendTest, LackOfMemoryEndsOnlyTheStreamThatNeedsIt) {

@@ -119,6 +119,7 @@ static enum mr_err turn(struct mr_loop *loop, uint64_t wait_ms_max) {
     loop->no_wait = false;
     clock_update(loop);
     mr_buf_pool_collect(loop->core.pool);
+    loop->core.recv_loop_bytes_left = loop->options.recv_loop_bytes_max;
 
     // First, so that who has used up a share of this turn doesn't get another one.
     mr_stream_run_recv(loop);

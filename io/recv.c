@@ -14,6 +14,7 @@
 #define RECV_BYTES_MIN 256u
 #define RECV_BYTES_DEFAULT 65536u
 #define RECV_TURN_BYTES_DEFAULT 262144u
+#define RECV_LOOP_BYTES_DEFAULT 524288u
 // Copying so much costs about as much as entering the kernel.
 #define RECV_JOIN_BYTES 4096u
 
@@ -28,6 +29,9 @@ void mr_recv_init(struct mr_loop *loop) {
     if (options->recv_turn_bytes_max == 0) {
         options->recv_turn_bytes_max = RECV_TURN_BYTES_DEFAULT;
     }
+    if (options->recv_loop_bytes_max == 0) {
+        options->recv_loop_bytes_max = RECV_LOOP_BYTES_DEFAULT;
+    }
     loop->core.recv_turn_bytes_max = options->recv_turn_bytes_max;
     loop->recv_room_min = options->recv_bytes / 8;
     loop->recv_join_max =
@@ -40,6 +44,14 @@ void mr_recv_fini(struct mr_loop *loop) {
         mr_buf_unref(loop->recv_buf);
         loop->recv_buf = NULL;
     }
+}
+
+static void count_received(struct mr_loop *loop, size_t len) {
+    struct mr_io_core *core = &loop->core;
+    core->stats.recv_count++;
+    core->stats.recv_bytes += len;
+    core->recv_loop_bytes_left -=
+        len < core->recv_loop_bytes_left ? len : core->recv_loop_bytes_left;
 }
 
 // ------------------------------------------------------------------- the rest
@@ -238,8 +250,7 @@ void mr_io_on_recv(struct mr_stream *stream, size_t len) {
     if (len == 0 || (stream->flags & MR_STREAM_CLOSING)) {
         return;
     }
-    loop->core.stats.recv_count++;
-    loop->core.stats.recv_bytes += len;
+    count_received(loop, len);
     if (stream->in == NULL) {
         stream->in = mr_buf_ref(loop->recv_buf);
         stream->in_offset = loop->recv_used;
@@ -289,8 +300,7 @@ void mr_io_on_recv_buf(struct mr_stream *stream, struct mr_buf *buf, struct mr_s
     if (data.len == 0 || (stream->flags & MR_STREAM_CLOSING)) {
         return;
     }
-    loop->core.stats.recv_count++;
-    loop->core.stats.recv_bytes += data.len;
+    count_received(loop, data.len);
     if (!rest_append(stream, buf, data)) {
         mr_stream_end(stream, MR_ERR_NOMEM, 0);
         return;

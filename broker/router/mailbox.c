@@ -16,13 +16,24 @@ struct waiting {
     struct mr_parcel parcel;
 };
 
-// From one worker to one other.
+#define CACHE_LINE_BYTES 64u
+
+// From one worker to one other. What one side writes for each parcel is kept away from what the
+// other side reads.
 struct lane {
     struct mr_ring *ring;
-    atomic_bool starved;  // The sender waits for room.
-    bool pushed;          // Sender: something to be published.
+    uint8_t apart[CACHE_LINE_BYTES];
+    // The sender's.
+    bool pushed;  // Something to be published.
+    uint64_t sent_bytes;
     struct waiting *first;
     struct waiting **last;
+    uint8_t apart_too[CACHE_LINE_BYTES];
+    // The receiver's.
+    uint64_t taken_bytes;
+    // Both use these now and then.
+    _Atomic uint64_t shown_bytes;  // Of taken_bytes, what the sender knows of.
+    atomic_bool starved;           // The sender waits for room.
 };
 
 struct mr_mailbox {
@@ -121,7 +132,8 @@ void mr_mailbox_bind(struct mr_mailbox *mailbox, struct mr_loop *loop,
 }
 
 static bool lane_has_room(struct lane *lane, uint32_t parcels) {
-    return lane->first == NULL && mr_ring_free_count(lane->ring, parcels) >= parcels;
+    return lane->first == NULL && mr_ring_free_count(lane->ring, parcels) >= parcels &&
+           lane->sent_bytes - atomic_load(&lane->shown_bytes) < MR_RING_BYTES;
 }
 
 bool mr_mailbox_has_room(struct mr_mailbox *mailbox, uint64_t targets, uint32_t parcels) {
@@ -147,12 +159,14 @@ bool mr_mailbox_send(struct mr_mailbox *mailbox, uint32_t target, struct mr_parc
     struct lane *lane = &mailbox->out[target];
     parcel->from = (uint8_t)mailbox->index;
     lane->pushed = true;
+    lane->sent_bytes += parcel->bytes;
     if (lane->first == NULL && mr_ring_push(lane->ring, parcel)) {
         mr_count(&mailbox->counters->parcels_sent);
         return true;
     }
     struct waiting *waiting = malloc(sizeof(*waiting));
     if (waiting == NULL) {
+        lane->sent_bytes -= parcel->bytes;
         return false;
     }
     waiting->parcel = *parcel;
@@ -162,6 +176,19 @@ bool mr_mailbox_send(struct mr_mailbox *mailbox, uint32_t target, struct mr_parc
     return true;
 }
 
+// Lets the sender whose turn it is know what was taken.
+static void show_taken(struct mr_mailbox *mailbox) {
+    struct mr_mailbox *from = &mailbox->all[mailbox->take_from];
+    struct lane *lane = &from->out[mailbox->index];
+    if (from == mailbox || mailbox->take_left == MR_RING_BATCH) {
+        return;
+    }
+    atomic_store(&lane->shown_bytes, lane->taken_bytes);
+    if (atomic_exchange(&lane->starved, false)) {
+        mr_loop_wake(from->loop);
+    }
+}
+
 // Takes up to MR_RING_BATCH from one sender before it is the next one's turn.
 bool mr_mailbox_take(struct mr_mailbox *mailbox, struct mr_parcel *out) {
     for (uint32_t tried = 0; tried <= mailbox->count; tried++) {
@@ -169,13 +196,11 @@ bool mr_mailbox_take(struct mr_mailbox *mailbox, struct mr_parcel *out) {
         struct lane *lane = &mailbox->all[from].out[mailbox->index];
         if (from != mailbox->index && mailbox->take_left > 0 && mr_ring_pop(lane->ring, out)) {
             mailbox->take_left--;
+            lane->taken_bytes += out->bytes;
             mr_count(&mailbox->counters->parcels_received);
             return true;
         }
-        if (from != mailbox->index && mailbox->take_left < MR_RING_BATCH &&
-            atomic_exchange(&lane->starved, false)) {
-            mr_loop_wake(mailbox->all[from].loop);
-        }
+        show_taken(mailbox);
         mailbox->take_from = (from + 1) % mailbox->count;
         mailbox->take_left = MR_RING_BATCH;
     }
@@ -197,6 +222,7 @@ static void lane_refill(struct mr_mailbox *mailbox, struct lane *lane) {
 
 bool mr_mailbox_flush(struct mr_mailbox *mailbox) {
     bool waits = false;
+    show_taken(mailbox);
     for (uint32_t i = 0; i < mailbox->count; i++) {
         struct lane *lane = &mailbox->out[i];
         if (i == mailbox->index) {

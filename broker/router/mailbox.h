@@ -32,9 +32,10 @@ struct mr_parcel {
     uint8_t from;  // Worker that sent it.
     uint8_t qos;   // DIRECTED: of the subscription.
     uint32_t subscriber;
-    void *pointer;  // Owned by the parcel.
-    void *node;     // Not to be followed before it is found to be valid still.
-    uint64_t key;   // Names the shared filter if `node` is gone.
+    uint32_t bytes;  // Of messages, for the limit of what may be under way.
+    void *pointer;   // Owned by the parcel.
+    void *node;      // Not to be followed before it is found to be valid still.
+    uint64_t key;    // Names the shared filter if `node` is gone.
 };
 
 struct mr_mailbox;
@@ -50,7 +51,8 @@ struct mr_mailbox *mr_mailbox_at(struct mr_mailbox *mailboxes, uint32_t index);
 void mr_mailbox_bind(struct mr_mailbox *mailbox, struct mr_loop *loop,
                      struct mr_counters *counters);
 
-// Is there room for `parcels` more in the ring to each worker of the mask `targets`? If not, this
+// Is there room for `parcels` more in the ring to each worker of the mask `targets`, and not too
+// much under way to it (MR_RING_BYTES)? If not, this
 // worker is woken as soon as one of them has made some.
 bool mr_mailbox_has_room(struct mr_mailbox *mailbox, uint64_t targets, uint32_t parcels);
 

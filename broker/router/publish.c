@@ -143,6 +143,7 @@ static bool send_directed(struct mr_router *router, struct mr_trie_node *node,
     struct mr_parcel parcel = {.kind = MR_PARCEL_DIRECTED,
                                .qos = member->qos,
                                .subscriber = member->subscriber,
+                               .bytes = (uint32_t)mr_message_bytes(message),
                                .pointer = message,
                                .node = node,
                                .key = mr_router_node_key(node)};
@@ -200,7 +201,9 @@ bool mr_router_give_shared(struct mr_router *router, struct mr_trie_node *node,
 // ----------------------------------------------------------------------- to all
 
 static bool send_publish(struct mr_router *router, uint32_t worker, struct mr_message *message) {
-    struct mr_parcel parcel = {.kind = MR_PARCEL_PUBLISH, .pointer = message};
+    struct mr_parcel parcel = {.kind = MR_PARCEL_PUBLISH,
+                               .pointer = message,
+                               .bytes = (uint32_t)mr_message_bytes(message)};
     mr_buf_ref_for_other(message->buf);
     if (mr_mailbox_send(router->mailbox, worker, &parcel)) {
         return true;

@@ -76,7 +76,8 @@ static bool deliver_elsewhere(struct mr_router *router, uint64_t workers,
         if ((workers & 1) == 0) {
             continue;
         }
-        struct mr_parcel parcel = {.kind = MR_PARCEL_RUN, .pointer = copy};
+        struct mr_parcel parcel = {
+            .kind = MR_PARCEL_RUN, .pointer = copy, .bytes = (uint32_t)run->packets.len};
         mr_buf_ref_for_other(copy->buf);
         if (!mr_mailbox_send(router->mailbox, worker, &parcel)) {
             mr_router_drop_parcel(NULL, &parcel);

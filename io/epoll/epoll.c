@@ -127,7 +127,7 @@ static void loop_clock(struct mr_loop *loop, uint64_t *now_ms, uint64_t *wall_ms
 
 static void stream_recv(struct mr_stream *stream) {
     struct mr_io_core *core = mr_io_core(stream->loop);
-    uint64_t left = core->recv_turn_bytes_max;
+    uint64_t left = mr_io_recv_share(core);
     while ((stream->backend_flags & STREAM_READABLE) && mr_io_recv_wanted(stream)) {
         if (left == 0) {
             mr_io_on_recv_share_used(stream);

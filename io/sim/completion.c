@@ -172,7 +172,7 @@ static void deliver(struct mr_sim_end *end) {
         send_complete(end);
     }
     // Several receives may have completed in one turn.
-    uint64_t share = mr_io_core(end->stream->loop)->recv_turn_bytes_max;
+    uint64_t share = mr_io_recv_share(mr_io_core(end->stream->loop));
     for (uint64_t most = 0; most < share && recv_ready(end); most += BUF_BYTES) {
         recv_complete(end);
         recv_place(end);

@@ -25,7 +25,7 @@ static void deliver(struct mr_sim_end *end) {
 static void stream_recv(struct mr_stream *stream) {
     struct mr_sim_end *end = sim_end_of(stream);
     struct mr_sim *sim = end->sim;
-    uint64_t left = mr_io_core(stream->loop)->recv_turn_bytes_max;
+    uint64_t left = mr_io_recv_share(mr_io_core(stream->loop));
     while (sim_readable(end) && mr_io_recv_wanted(stream)) {
         if (left == 0) {
             mr_io_on_recv_share_used(stream);
