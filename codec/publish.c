@@ -11,8 +11,26 @@ struct publish_properties {
     uint8_t payload_format;
 };
 
+// A topic alias in order and nothing else, as publishers that use aliases have it. False if it
+// isn't that, whatever else it is.
+static inline bool read_lone_alias(struct reader *reader, struct publish_properties *out) {
+    const uint8_t *next = reader->next;  // Property length, identifier, two bytes of alias.
+    if (reader_left(reader) < 4 || next[0] != 3 || next[1] != MR_PROPERTY_TOPIC_ALIAS ||
+        load_u16(next + 2) == 0) {
+        return false;
+    }
+    out->raw = mr_slice_of(next + 1, 3);
+    out->present = MR_PROPERTY_BIT(MR_PROPERTY_TOPIC_ALIAS);
+    out->topic_alias = load_u16(next + 2);
+    reader->next += 4;
+    return true;
+}
+
 // `*out` has to be zero.
 static bool read_properties(struct reader *reader, struct publish_properties *out) {
+    if (read_lone_alias(reader, out)) {
+        return true;
+    }
     struct reader properties;
     if (!mr_reader_properties_begin(reader, &properties)) {
         return false;

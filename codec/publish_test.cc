@@ -144,6 +144,30 @@ TEST(Publish, RefusesTopicAlias0) {
     EXPECT_EQ(0x94, Decode(Flags(MR_MQTT_50, 0), String("a") + Hex("03 23 0000")).reason());
 }
 
+// Alone, beside others, and cut short: an alias alone has a way of its own.
+TEST(Publish, TellsItsTopicAlias) {
+    const std::string bodies[] = {"03 23 0102", "05 23 0102 01 01", "05 01 01 23 0102"};
+    for (const std::string &properties : bodies) {
+        for (const char *topic : {"", "a"}) {
+            Bytes body = String(topic) + Hex(properties) + Text("payload");
+            Exact exact(body);
+            mr_publish packet;
+            mr_decode_error error;
+            ASSERT_EQ(MR_DECODE_DONE,
+                      mr_publish_decode(MR_MQTT_50, 0, exact.slice(), &packet, &error));
+            EXPECT_EQ(topic, ToString(packet.topic));
+            EXPECT_EQ("payload", ToString(packet.payload));
+            EXPECT_EQ(0x0102u, packet.topic_alias);
+            EXPECT_TRUE(packet.properties_present & MR_PROPERTY_BIT(MR_PROPERTY_TOPIC_ALIAS));
+            EXPECT_EQ(Hex(properties).size() - 1, packet.properties_raw.len);
+        }
+    }
+    for (const char *cut : {"03", "03 23", "03 23 01", "02 23 01"}) {
+        EXPECT_EQ(0x81, Decode(Flags(MR_MQTT_50, 0), String("a") + Hex(cut)).reason()) << cut;
+    }
+    EXPECT_EQ(0x82, Decode(Flags(MR_MQTT_50, 0), String("a") + Hex("06 23 0001 23 0001")).reason());
+}
+
 // [MQTT-2.2.1-3] [MQTT-2.2.1-4]
 TEST(Publish, RefusesPacketIdentifier0) {
     for (mr_version version : kVersions) {
