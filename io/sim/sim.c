@@ -24,6 +24,13 @@ uint64_t mr_sim_random(struct mr_sim *sim, uint64_t bound) {
     return random_next(sim) % bound;
 }
 
+void mr_sim_calm(struct mr_sim *sim) {
+    sim->options.partial_permille = 0;
+    sim->options.late_permille = 0;
+    sim->options.delay_permille = 0;
+    sim->options.reset_permille = 0;
+}
+
 bool sim_chance(struct mr_sim *sim, uint32_t permille) {
     return permille > 0 && mr_sim_random(sim, 1000) < permille;
 }
@@ -274,6 +281,10 @@ enum mr_sim_state mr_sim_end_state(const struct mr_sim_end *end) {
         return MR_SIM_RESET;
     }
     return sim_pipe_at_end(&end->out) ? MR_SIM_ENDED : MR_SIM_OPEN;
+}
+
+bool mr_sim_end_is_alone(const struct mr_sim_end *end) {
+    return end->owner == SIM_OWNER_NONE;
 }
 
 void mr_sim_end_sending(struct mr_sim_end *end) {

@@ -69,6 +69,10 @@ void mr_sim_advance(struct mr_sim *sim, uint64_t ms);
 // the test. (mr_loop_run_once() works too; then the loop's waiting makes time go by.)
 bool mr_sim_run(struct mr_sim *sim, uint64_t steps);
 
+// From now on the system is a friendly one: all chances of `options` are 0. What is delayed
+// already stays so.
+void mr_sim_calm(struct mr_sim *sim);
+
 // A number below `bound` (above 0) from the simulation's generator, for tests that want to
 // be reproduced by the same seed.
 uint64_t mr_sim_random(struct mr_sim *sim, uint64_t bound);
@@ -92,6 +96,9 @@ size_t mr_sim_send(struct mr_sim_end *end, struct mr_slice bytes);
 // mr_sim_end_state() for why).
 size_t mr_sim_recv(struct mr_sim_end *end, void *out, size_t max);
 enum mr_sim_state mr_sim_end_state(const struct mr_sim_end *end);
+
+// Has the far end closed the connection, so that nothing sent can have an effect any more?
+bool mr_sim_end_is_alone(const struct mr_sim_end *end);
 
 // Sends nothing any more; may still receive.
 void mr_sim_end_sending(struct mr_sim_end *end);
