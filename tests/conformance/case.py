@@ -7,6 +7,7 @@ where a broker may choose, each choice passes.
 
 import secrets
 
+import options
 from support import broker as broker_module
 from support import client as client_module
 from support import mqtt
@@ -71,6 +72,8 @@ class ConformanceTest(BrokerTest):
     # --------------------------------------------------------------- clients
 
     def open(self, version=None, broker=None, address=None):
+        if options.through:
+            address = options.through(address or (broker or self.broker).address)
         return super().open(version or self.version, broker, address)
 
     def connect(self, name=None, version=None, broker=None, address=None, **arguments):

@@ -3,3 +3,6 @@
 websocket_port = None
 user = "user"
 password = "password"
+
+# A function that gives another address for a broker's: that of a proxy before it.
+through = None

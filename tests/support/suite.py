@@ -160,7 +160,8 @@ def _run_one(test, verbose):
     return result
 
 
-def _stop_brokers():
+def stop_brokers():
+    """What was wrong with those that tests share."""
     problems = []
     for started in _brokers.values():
         try:
@@ -186,7 +187,7 @@ def run(tests, jobs, verbose=False):
     """Runs tests side by side. One result for each, in order, and what else went wrong."""
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         results = list(pool.map(lambda test: _run_one(test, verbose), tests))
-    return results, _crashes + _stop_brokers()
+    return results, _crashes + stop_brokers()
 
 
 def use(options):

@@ -7,8 +7,13 @@ from support.mqtt import Will
 class FromClient(ConformanceTest):
     @covers(v5="MQTT-3.14.1-1", v311="MQTT-3.14.1-1")
     def test_reserved_bits(self):
+        """An error and no DISCONNECT, as the will shows."""
         for flags in range(1, 16):
-            self.ends(mqtt.disconnect(flags=flags), reasons=(0x81,))
+            watcher = self.subscriber("will")
+            client = self.connect(will=Will(self.topic("will"), f"{flags}"))
+            client.send(mqtt.disconnect(flags=flags))
+            self.ended(client, 0x81)
+            watcher.message(self.topic("will"), f"{flags}")
 
     @covers(v5="MQTT-3.14.2-1 MILLRACE-5-4.13.1-1")
     def test_reason_codes_that_do_not_exist(self):

@@ -159,7 +159,7 @@ class Content(WillTest):
 
     @covers(v5="MQTT-3.1.3-10 MILLRACE-5-3.1.3-3")
     def test_properties(self):
-        pairs = [(mqtt.USER_PROPERTY, pair) for pair in (("b", "1"), ("a", "2"), ("b", "1"))]
+        pairs = [(mqtt.USER_PROPERTY, pair) for pair in (("b", "1"), ("a", "2"), ("c", "3"))]
         props = [
             (mqtt.PAYLOAD_FORMAT_INDICATOR, 1),
             (mqtt.CONTENT_TYPE, "text"),
