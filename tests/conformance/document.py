@@ -42,12 +42,14 @@ runs already has to let anonymous clients in; what needs a configuration of its 
 QoS, access rules) is skipped then. `--websocket`, `--user` and `--password` say where and as whom
 WebSocket and enhanced authentication (SCRAM) are tried.
 
-The statements are given in our words; [the](https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html)
-[standards](http://docs.oasis-open.org/mqtt/mqtt/v3.1.1/mqtt-v3.1.1.html) govern. Those that
-begin with MILLRACE are obligations that the standard has, but does not number. Where a statement
-binds clients, the test breaks the rule, and the broker has to react. Where the standard leaves a
-choice to the broker (end a client with or without a word, refuse a filter or end the client),
-each choice passes.
+Would a test notice? `mutants_test` puts a proxy before Millrace that breaks statements, more than
+170 in turn, and each has to show up as a failure of the statements it breaks.
+
+The statements are given in our words; the OASIS standards govern. Those that begin with MILLRACE
+are obligations that the standard has, but does not number. Where a statement binds clients, the
+test breaks the rule, and the broker has to react. Where the standard leaves a choice to the
+broker (end a client with or without a word, refuse a filter or end the client), each choice
+passes.
 """
 
 WORDS = {

@@ -16,6 +16,7 @@ MUTANTS = {}
 class Mutant:
     def __init__(self, change, v5, v311, keeps_open=None):
         self.change, self.keeps_open = change, keeps_open
+        self.websocket = None  # Gives the address of its WebSocket for a broker's.
         self.statements = [("5.0", i) for i in v5.split()] + [("3.1.1", i) for i in v311.split()]
 
 

@@ -294,7 +294,8 @@ connect("will_never_retained", "MQTT-3.1.2-15", "MQTT-3.1.2-17")(_will(retain=Fa
 connect("will_always_retained", "MQTT-3.1.2-14", "MQTT-3.1.2-16")(_will(retain=True))
 connect("will_without_properties",
         "MQTT-3.1.3-9 MILLRACE-5-3.1.3-1 MILLRACE-5-3.1.3-3 MQTT-3.1.3-10")(_will(props=()))
-connect("will_elsewhere", "MQTT-3.1.2-7 MQTT-3.1.2-8", "MQTT-3.1.2-8 MILLRACE-3-3.1.2-1")(_will(topic="elsewhere"))
+connect("will_elsewhere", "MQTT-3.1.2-7 MQTT-3.1.2-8", "MQTT-3.1.2-8 MILLRACE-3-3.1.2-1")(
+    _will(topic="elsewhere"))
 connect("fields_in_disorder", "MQTT-3.1.3-1", "MQTT-3.1.3-1")(
     lambda c: _will(topic=c["will"].payload, payload=c["will"].topic)(c) if "will" in c else None)
 

@@ -27,6 +27,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import matrix
 import mutants_auth  # pylint: disable=unused-import
 import mutants_more  # pylint: disable=unused-import
+import mutants_websocket  # pylint: disable=unused-import
 import options
 from mutants import MUTANTS, Mutant
 from proxy import Proxy
@@ -36,10 +37,9 @@ from support import suite
 PROCESSES = 6
 WAIT_S = 1.2  # What a mutant keeps back is not worth a longer wait.
 
-NOT_OVER_TCP = "MQTT-6."  # WebSocket, which the proxy doesn't speak.
-
-# Nothing may fail on these; on the second nothing of its section may be skipped.
-UNCHANGED, SCRAM = "unchanged", "scram"
+# Nothing may fail on these; on the last two nothing of a section may be skipped.
+UNCHANGED = "unchanged"
+ABLE = {"scram": "auth.", "websocket": "websocket."}
 MUTANTS[UNCHANGED] = Mutant(lambda _link, _from_client, data: data, "", "")
 
 
@@ -61,20 +61,21 @@ def run(name, everything):
     """The statements that the mutant fails: {(version, id): [test]}, and its tests."""
     mutant = MUTANTS[name]
     chosen = matrix.tests()
-    if name == SCRAM:
-        chosen = [t for t in chosen if t.name().startswith("auth.")]
+    if name in ABLE:
+        chosen = [t for t in chosen if t.name().startswith(ABLE[name])]
     elif name != UNCHANGED:
         client_module.ARRIVAL_S = client_module.CLOSE_S = WAIT_S
         if not everything:
             wanted = set(mutant.statements)
             chosen = [t for t in chosen if wanted & set(keys(t))]
     options.through = through(mutant)
+    options.websocket_through = mutant.websocket
     failed = collections.defaultdict(list)
 
     def run_one(test):
         result = unittest.TestResult()
         test.run(result)
-        if result.failures or result.errors or (result.skipped and name == SCRAM):
+        if result.failures or result.errors or (result.skipped and name in ABLE):
             for key in keys(test):
                 failed[key].append(test.id())
 
@@ -88,7 +89,7 @@ def keys(test):
 
 
 def problems(name, failed):
-    if name in (UNCHANGED, SCRAM):
+    if name == UNCHANGED or name in ABLE:
         for tests in failed.values():
             yield f"{name}: {', '.join(tests)} doesn't pass"
     for key in MUTANTS[name].statements:
@@ -100,8 +101,7 @@ def unbroken():
     """Statements that no mutant names."""
     named = {key for mutant in MUTANTS.values() for key in mutant.statements}
     for key, statement in matrix.statements().items():
-        over_tcp = not statement.id.startswith(NOT_OVER_TCP)
-        if key not in named and not statement.reason and over_tcp:
+        if key not in named and not statement.reason:
             yield f"no mutant breaks {statement.id} of {statement.version}"
 
 

@@ -6,3 +6,4 @@ password = "password"
 
 # A function that gives another address for a broker's: that of a proxy before it.
 through = None
+websocket_through = None  # The same, for its WebSocket.

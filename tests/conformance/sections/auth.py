@@ -11,7 +11,12 @@ import secrets
 
 import options
 from case import ConformanceTest, covers, mqtt
-from support.mqtt import AUTHENTICATION_DATA, AUTHENTICATION_METHOD, MAXIMUM_PACKET_SIZE, USER_PROPERTY
+from support.mqtt import (
+    AUTHENTICATION_DATA,
+    AUTHENTICATION_METHOD,
+    MAXIMUM_PACKET_SIZE,
+    USER_PROPERTY,
+)
 
 CONTINUE, AGAIN = 0x18, 0x19
 METHODS = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512", "SCRAM-SHA-1": "sha1"}

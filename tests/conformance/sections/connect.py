@@ -6,6 +6,9 @@ from case import ILL_FORMED, ConformanceTest, covers, expiry, mqtt
 from support.mqtt import Will
 
 
+MALFORMED = (0x81, 0x82)
+
+
 class First(ConformanceTest):
     @covers("MQTT-3.1.0-1")
     def test_first_packet_is_connect(self):
@@ -31,7 +34,8 @@ class First(ConformanceTest):
     @covers("MQTT-3.1.2-1")
     def test_protocol_name(self):
         for name in ("mqtt", "MQTTX", "MQT", "", "XMQTT"):
-            self.refuses(self.packet("connect", self.client_id(), protocol=name), reasons=(0x84, 0x81))
+            packet = self.packet("connect", self.client_id(), protocol=name)
+            self.refuses(packet, reasons=(0x84, 0x81))
 
     @covers(v5="MQTT-3.1.2-2", v311="MQTT-3.1.2-2 MQTT-3.2.2-5")
     def test_protocol_version(self):
@@ -60,7 +64,7 @@ class First(ConformanceTest):
     @covers("MQTT-3.1.2-3 MQTT-3.1.4-1")
     def test_reserved_flag(self):
         for flags in (0x01, 0x03):
-            self.refuses(self.packet("connect", self.client_id(), flags=flags), reasons=(0x81, 0x82))
+            self.refuses(self.packet("connect", self.client_id(), flags=flags), reasons=MALFORMED)
 
 
 class Format(ConformanceTest):
@@ -88,7 +92,7 @@ class Format(ConformanceTest):
     @covers(v5="MQTT-3.1.2-11 MQTT-3.1.2-13", v311="MQTT-3.1.2-11 MQTT-3.1.2-13 MQTT-3.1.2-15")
     def test_will_bits_without_will(self):
         for flags in (0x0A, 0x12, 0x1A, 0x22, 0x2A):
-            self.refuses(self.packet("connect", self.client_id(), flags=flags), reasons=(0x81, 0x82))
+            self.refuses(self.packet("connect", self.client_id(), flags=flags), reasons=MALFORMED)
 
     @covers(v311="MQTT-3.1.2-11")
     def test_will_fields_without_will(self):
@@ -99,31 +103,31 @@ class Format(ConformanceTest):
     @covers(v5="MQTT-3.1.2-12", v311="MQTT-3.1.2-14")
     def test_will_qos_3(self):
         packet = self.packet("connect", self.client_id(), will=Will(self.topic("w"), "x", qos=3))
-        self.refuses(packet, reasons=(0x81, 0x82))
+        self.refuses(packet, reasons=MALFORMED)
 
     @covers("MQTT-3.1.2-9")
     def test_will_without_its_fields(self):
         for flags in (0x06, 0x0E, 0x16, 0x26):
-            self.refuses(self.packet("connect", self.client_id(), flags=flags), reasons=(0x81, 0x82))
+            self.refuses(self.packet("connect", self.client_id(), flags=flags), reasons=MALFORMED)
 
     @covers(v5="MQTT-3.1.2-16", v311="MQTT-3.1.2-18")
     def test_user_name_without_flag(self):
         self.refuses(self.packet("connect", self.client_id(), flags=0x02, user="u"),
-                     reasons=(0x81, 0x82))
+                     reasons=MALFORMED)
 
     @covers(v5="MQTT-3.1.2-17", v311="MQTT-3.1.2-19")
     def test_flag_without_user_name(self):
-        self.refuses(self.packet("connect", self.client_id(), flags=0x82), reasons=(0x81, 0x82))
+        self.refuses(self.packet("connect", self.client_id(), flags=0x82), reasons=MALFORMED)
 
     @covers(v5="MQTT-3.1.2-18", v311="MQTT-3.1.2-20")
     def test_password_without_flag(self):
         packet = self.packet("connect", self.client_id(), flags=0x82, user="u", password="p")
-        self.refuses(packet, reasons=(0x81, 0x82))
+        self.refuses(packet, reasons=MALFORMED)
 
     @covers(v5="MQTT-3.1.2-19", v311="MQTT-3.1.2-21")
     def test_flag_without_password(self):
         self.refuses(self.packet("connect", self.client_id(), flags=0xC2, user="u"),
-                     reasons=(0x81, 0x82))
+                     reasons=MALFORMED)
 
     @covers(v311="MQTT-3.1.2-22")
     def test_password_without_user_name(self):
@@ -132,7 +136,7 @@ class Format(ConformanceTest):
     @covers(v5="MQTT-3.1.3-3 MQTT-3.1.3-4", v311="MQTT-3.1.3-3 MQTT-3.1.3-4")
     def test_client_identifier_is_there_and_text(self):
         whole = self.packet("connect", "")
-        self.refuses(self.remade(whole, lambda body: body[:-2]), reasons=(0x81, 0x82))
+        self.refuses(self.remade(whole, lambda body: body[:-2]), reasons=MALFORMED)
         for text in (*ILL_FORMED, b"a\0"):
             self.refuses(self.packet("connect", text), reasons=(0x81, 0x82, 0x85))
 
@@ -284,7 +288,7 @@ class Ranges(ConformanceTest):
     def refused_property(self, identifier, *values):
         for value in values:
             packet = mqtt.connect(self.client_id(), props=[(identifier, value)])
-            self.refuses(packet, reasons=(0x81, 0x82))
+            self.refuses(packet, reasons=MALFORMED)
 
     @covers(v5="MILLRACE-5-3.1.2-1")
     def test_receive_maximum_0(self):

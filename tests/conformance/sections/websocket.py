@@ -115,6 +115,8 @@ class Frames:
 
 class WebSocketTest(ConformanceTest):
     def address(self):
+        if options.websocket_through:
+            return options.websocket_through(self.broker.address)
         if options.websocket_port:
             return (os.environ.get("MILLRACE_HOST", broker_module.HOST), options.websocket_port)
         if broker_module.external_port():
