@@ -15,10 +15,14 @@
 #define MR_CONNECT_TIMEOUT_S_DEFAULT 10
 #define MR_CONNECT_TIMEOUT_S_CEILING 3600
 
-// Unacknowledged QoS 1 and 2 messages to one client; `max_inflight_messages`. Mosquitto's
-// default. The packet identifier has 16 bits.
-#define MR_INFLIGHT_MESSAGES_DEFAULT 20
+// Unacknowledged QoS 1 and 2 messages to one client; `max_inflight_messages`. The packet
+// identifier has 16 bits. Mosquitto's default is 20: then each system call moves 20 messages at
+// most, however many wait. A client that wants fewer says so with its Receive Maximum.
+#define MR_INFLIGHT_MESSAGES_DEFAULT 1000
 #define MR_INFLIGHT_MESSAGES_CEILING 65535
+// A member of a shared subscription with so many unacknowledged messages is passed over as long
+// as others have fewer.
+#define MR_SHARED_INFLIGHT_BUSY 20
 
 // QoS 1 and 2 messages that one client may have in flight to us: our Receive Maximum.
 // A window that large costs 2 bytes a message and only while it is used.

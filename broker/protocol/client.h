@@ -93,6 +93,7 @@ struct mr_client {
     uint8_t pause;          // Bits of enum mr_pause.
     uint8_t work;           // Bits of enum mr_work.
     bool acl;               // The policy restricts topics.
+    bool pump_due;          // Something was acknowledged.
     bool password_pending;  // A password request refers to this client.
     bool stream_closed;
 };
@@ -230,6 +231,8 @@ struct mr_arrival {
 };
 
 // handle_*.c
+// Sends what may be sent now that something was acknowledged: once for all that came at once.
+void mr_client_pump(struct mr_client *client);
 enum mr_handled mr_handle_connect(struct mr_client *client, struct mr_slice body);
 enum mr_handled mr_handle_publish(struct mr_client *client, uint8_t flags,
                                   struct mr_arrival *arrival);

@@ -3,7 +3,8 @@
 
 #define REASON_FAILED 0x80
 
-static void pump(struct mr_client *client) {
+void mr_client_pump(struct mr_client *client) {
+    client->pump_due = false;
     mr_router_pump(client->protocol->router, mr_client_session(client));
     if (client->record->replays != NULL) {
         mr_replay_pump(client);
@@ -24,7 +25,7 @@ enum mr_handled mr_handle_ack(struct mr_client *client, enum mr_packet_type type
         case MR_PUBACK:
             // An unknown identifier changes nothing: it may be of an earlier connection.
             if (mr_session_puback(session, ack.packet_id)) {
-                pump(client);
+                client->pump_due = true;
             }
             return MR_HANDLED;
         case MR_PUBREC:
@@ -35,7 +36,7 @@ enum mr_handled mr_handle_ack(struct mr_client *client, enum mr_packet_type type
                                 ? MR_REASON_SUCCESS
                                 : MR_REASON_PACKET_IDENTIFIER_NOT_FOUND);
             } else if (known) {
-                pump(client);
+                client->pump_due = true;
             }
             return MR_HANDLED;
         case MR_PUBREL:
@@ -46,7 +47,7 @@ enum mr_handled mr_handle_ack(struct mr_client *client, enum mr_packet_type type
             return MR_HANDLED;
         default:
             if (mr_session_pubcomp(session, ack.packet_id)) {
-                pump(client);
+                client->pump_due = true;
             }
             return MR_HANDLED;
     }

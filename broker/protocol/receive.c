@@ -102,5 +102,8 @@ size_t mr_client_on_recv(struct mr_stream *stream, struct mr_buf *buf, struct mr
         }
         consumed += len;
     }
+    if (client->pump_due && client->state == MR_CLIENT_CONNECTED) {
+        mr_client_pump(client);
+    }
     return consumed;
 }

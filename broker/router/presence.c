@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
+#include "broker/limits.h"
 #include "broker/router/internal.h"
 
 uint64_t mr_router_node_key(const struct mr_trie_node *node) {
@@ -15,10 +16,18 @@ uint64_t mr_router_node_key(const struct mr_trie_node *node) {
     return XXH3_64bits(text, len) | UINT64_C(1) << 63;
 }
 
+// Only members of shared subscriptions are told apart further.
+static enum mr_presence presence_of(const struct mr_session *session) {
+    if (session->link == NULL) {
+        return MR_PRESENCE_NONE;
+    }
+    bool is_busy = session->is_member && (mr_session_is_backlogged(session) ||
+                                          session->quota_used >= MR_SHARED_INFLIGHT_BUSY);
+    return is_busy ? MR_PRESENCE_BUSY : MR_PRESENCE_ONLINE;
+}
+
 void mr_router_update_presence(struct mr_router *router, struct mr_session *session) {
-    enum mr_presence presence = session->link == NULL               ? MR_PRESENCE_NONE
-                                : mr_session_is_backlogged(session) ? MR_PRESENCE_BUSY
-                                                                    : MR_PRESENCE_ONLINE;
+    enum mr_presence presence = presence_of(session);
     if (mr_registry_presence(router->shared->registry, session->subscriber) == presence) {
         return;
     }
@@ -46,6 +55,9 @@ void mr_router_uncongested(struct mr_router *router) {
 }
 
 static bool has_shared(const struct mr_session *session) {
+    if (!session->is_member) {
+        return false;
+    }
     uint32_t index = 0;
     struct mr_trie_node *node;
     while ((node = mr_subscription_set_next(&session->subscriptions, &index)) != NULL) {
@@ -134,7 +146,9 @@ void mr_router_pump(struct mr_router *router, struct mr_session *session) {
     if (session->link == NULL) {
         return;
     }
-    mr_router_update_presence(router, session);
+    if (session->is_member) {
+        mr_router_update_presence(router, session);
+    }
     mr_router_after_delivery(router, session, written);
     if (was_congested && !session->congested) {
         mr_router_uncongested(router);

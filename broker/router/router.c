@@ -205,6 +205,8 @@ enum mr_err mr_router_subscribe(struct mr_router *router, struct mr_session *ses
         return err;
     }
     if (filter->share.data != NULL) {
+        session->is_member = true;
+        mr_router_update_presence(router, session);
         mr_router_rebalance(router);
     }
     return MR_OK;

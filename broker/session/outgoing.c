@@ -45,9 +45,7 @@ void mr_outgoing_init(struct mr_outgoing *out, struct mr_scratch *scratch,
     out->publisher = publisher;
     out->wire = mr_slice_of(NULL, 0);
     out->wire_version = 0;
-    for (size_t i = 0; i < MR_ARRAY_COUNT(out->encodings); i++) {
-        out->encodings[i].buf = NULL;
-    }
+    out->encoded = 0;
 }
 
 void mr_outgoing_init_message(struct mr_outgoing *out, struct mr_scratch *scratch,
@@ -59,10 +57,8 @@ void mr_outgoing_init_message(struct mr_outgoing *out, struct mr_scratch *scratc
 }
 
 void mr_outgoing_fini(struct mr_outgoing *out) {
-    for (size_t i = 0; i < MR_ARRAY_COUNT(out->encodings); i++) {
-        if (out->encodings[i].buf != NULL) {
-            mr_buf_unref(out->encodings[i].buf);
-        }
+    for (uint32_t left = out->encoded; left != 0; left &= left - 1) {
+        mr_buf_unref(out->encodings[__builtin_ctz(left)].buf);
     }
     if (out->message != NULL) {
         mr_message_unref(out->message);
@@ -158,8 +154,9 @@ enum mr_err mr_outgoing_encode(struct mr_outgoing *out, enum mr_version version,
     uint32_t layout =
         (version == MR_MQTT_50 ? 4u : 0u) + (retain ? 2u : 0u) + (with_packet_id ? 1u : 0u);
     struct mr_encoding *encoding = &out->encodings[layout];
-    if (MR_UNLIKELY(encoding->buf == NULL)) {
+    if (MR_UNLIKELY((out->encoded >> layout & 1) == 0)) {
         MR_TRY(encode(out, version, retain, with_packet_id, encoding));
+        out->encoded |= (uint8_t)(1u << layout);
     }
     *encoding_out = encoding;
     return MR_OK;

@@ -30,7 +30,7 @@ void mr_scratch_fini(struct mr_scratch *scratch);
 
 // One encoded layout. `head` is in `buf`; the payload follows in it, or is referenced apart.
 struct mr_encoding {
-    struct mr_buf *buf;  // One reference; NULL: not encoded yet.
+    struct mr_buf *buf;  // One reference.
     struct mr_slice head;
     uint32_t packet_id_offset;  // In head, for QoS 1 and 2.
     bool payload_apart;         // See mr_outgoing_payload().
@@ -47,6 +47,7 @@ struct mr_outgoing {
     // these bytes with RETAIN as 0; else empty.
     struct mr_slice wire;
     uint8_t wire_version;
+    uint8_t encoded;                  // A bit for each of `encodings` that is there.
     struct mr_encoding encodings[8];  // By level (5.0 or not), RETAIN, packet identifier.
 };
 

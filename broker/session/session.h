@@ -90,6 +90,7 @@ struct mr_session {
     uint16_t quota_used;  // Items sent on this connection and not finished.
     uint16_t received_count;
     bool congested;  // Policy `backpressure`: publishers should wait.
+    bool is_member;  // Has or had a shared subscription: others want to know how busy it is.
 };
 
 // Prepares an empty session in the caller's memory.

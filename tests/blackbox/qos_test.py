@@ -504,13 +504,13 @@ class Windows(BrokerTest):
         publisher.ping()
 
     def test_window_of_311_is_the_brokers_own(self):
-        """max_inflight_messages, 20 by default."""
-        client, _ = self.filled(0, 25, 1, V311)
-        got = client.messages(20, acknowledge=False)
+        """max_inflight_messages, 1000 by default."""
+        client, _ = self.filled(0, 1100, 1, V311)
+        got = client.messages(1000, acknowledge=False)
         client.expect_nothing()
         for packet in got:
             client.acknowledge(packet)
-        client.messages(5)
+        client.messages(100)
         client.expect_nothing()
 
 
