@@ -32,6 +32,10 @@ answer(mqtt.PUBLISH, "nothing_sent_again",
        "MQTT-4.4.0-1 MQTT-4.3.2-3 MQTT-4.3.3-3 MQTT-4.8.2-4 MQTT-4.3.3-7 MQTT-3.10.4-3",
        "MQTT-4.4.0-1 MQTT-4.3.2-1 MQTT-4.3.3-1 MQTT-3.10.4-3", dup=True)(drop)
 answer(mqtt.PUBLISH, "sent_again_as_new", "MQTT-4.4.0-1", "MQTT-4.4.0-1", dup=True)(shift)
+answer(mqtt.PUBLISH, "not_retained_again", "MILLRACE-5-3.3.1-4", "MILLRACE-3-3.3.1-2", dup=True)(
+    set_fields(retain=False))
+answer(mqtt.PUBLISH, "retained_again", "MILLRACE-5-3.3.1-4", "MILLRACE-3-3.3.1-2", dup=True)(
+    set_fields(retain=True))
 answer(mqtt.PUBLISH, "never_retained", "MQTT-3.3.1-13 MQTT-3.1.2-15 MILLRACE-5-3.3.1-2",
        "MQTT-3.3.1-8 MQTT-3.1.2-17", retain=True)(set_fields(retain=False))
 answer(mqtt.PUBLISH, "always_retained", "MQTT-3.3.1-12 MQTT-3.1.2-14",
@@ -78,7 +82,8 @@ for _identifier, _statements in (
     (mqtt.CONTENT_TYPE, "MQTT-3.3.2-20"),
     (mqtt.USER_PROPERTY, "MQTT-3.3.2-17 MQTT-3.1.3-10"),
     (mqtt.MESSAGE_EXPIRY_INTERVAL, "MQTT-3.3.2-6"),
-    (mqtt.SUBSCRIPTION_IDENTIFIER, "MQTT-3.3.4-3 MQTT-3.3.4-4 MQTT-3.3.4-5 MILLRACE-5-3.8.4-1"),
+    (mqtt.SUBSCRIPTION_IDENTIFIER, "MQTT-3.3.4-3 MQTT-3.3.4-4 MQTT-3.3.4-5 MILLRACE-5-3.8.4-1 "
+     "MILLRACE-5-4.1.0-1"),
 ):
     answer(mqtt.PUBLISH, f"without_{_identifier:#x}", _statements)(
         lambda p, _l, i=_identifier: setattr(p, "properties", without(p.properties, i)))
@@ -358,7 +363,7 @@ def _options(edit):
     return change
 
 
-request(mqtt.SUBSCRIBE, "no_local_unheard", "MQTT-3.8.3-3 MQTT-3.8.3-4")(
+request(mqtt.SUBSCRIBE, "no_local_unheard", "MQTT-3.8.3-3 MQTT-3.8.3-4 MILLRACE-5-4.1.0-1")(
     _options(lambda b: b & ~4))
 request(mqtt.SUBSCRIBE, "retain_as_published_unheard", "MQTT-3.3.1-13 MILLRACE-5-3.3.1-2")(
     _options(lambda b: b & ~8))

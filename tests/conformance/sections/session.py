@@ -216,6 +216,39 @@ class Resumption(ConformanceTest):
         client.message(topic, "1", retain=True)
         client.message(topic, "2", retain=False)
 
+    @covers(v5="MILLRACE-5-3.3.1-4", v311="MILLRACE-3-3.3.1-2")
+    def test_retain_flag_is_that_of_the_first_time(self):
+        topic = self.topic("a")
+        publisher = self.retain(topic)
+        client = self.session("s")
+        client.subscribe(topic, qos=1)
+        client.message(topic, "kept", retain=True, acknowledge=False)
+        publisher.publish(topic, "live", 1)
+        client.message(topic, "live", retain=False, acknowledge=False)
+        client.close()
+        client = self.session("s")
+        client.message(topic, "kept", retain=True, dup=True)
+        client.message(topic, "live", retain=False, dup=True)
+
+    @covers(v5="MILLRACE-5-4.1.0-1")
+    def test_options_and_identifiers_are_kept(self):
+        client = self.session("s")
+        for name, number in (("a", 7), ("+", 8)):
+            props = [(mqtt.SUBSCRIPTION_IDENTIFIER, number)]
+            client.subscribe(self.topic(name), qos=1, no_local=True, props=props)
+        client.disconnect()
+        publisher = self.connect()
+        publisher.publish(self.topic("a"), "waited", 1)
+        client = self.session("s")
+        publisher.publish(self.topic("a"), "live", 1)
+        client.publish(self.topic("a"), "own", 1)
+        found = self.until_marker(client, publisher)
+        self.assertEqual({p.payload for p in found}, {b"waited", b"live"})
+        for payload in (b"waited", b"live"):
+            numbers = [n for p in found if p.payload == payload
+                       for n in p.props(mqtt.SUBSCRIPTION_IDENTIFIER)]
+            self.assertEqual(sorted(numbers), [7, 8], payload)
+
     @covers(v5="MQTT-3.2.0-1", v311="MQTT-3.2.0-1")
     def test_connack_comes_first(self):
         """Before the messages that wait, and before answers to what came with CONNECT."""
