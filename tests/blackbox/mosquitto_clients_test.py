@@ -191,7 +191,9 @@ class Subscribing(ToolTest):
         def seen():
             return [line.split("|")[3] for member in members for line in member.lines]
 
+        # There is no order between two publishers.
         self.await_value(3, lambda: seen().count("end"), "ends")
+        self.await_value(63, lambda: len(seen()), "messages")
         numbers = sorted(int(text) for text in seen() if text != "end")
         self.assertEqual(numbers, list(range(60)))
         self.assertTrue(all(len(member.lines) > 1 for member in members))
