@@ -419,9 +419,10 @@ static bool rest_matches(struct mr_slice filter, struct mr_slice topic) {
     }
 }
 
-// Follows a child of `branch` with the topic's level `depth`.
+// Follows a child of `branch` with the topic's level `depth`, of which the first `known_len`
+// bytes are known to match.
 static void walk_child(struct walk *walk, const struct mr_branch *branch, uint32_t depth,
-                       uintptr_t child) {
+                       size_t known_len, uintptr_t child) {
     if (child_is_branch(child)) {
         MR_ASSERT(walk->pending_count < MR_ARRAY_COUNT(walk->pending));
         walk->pending[walk->pending_count].branch = child_branch(child);
@@ -430,10 +431,12 @@ static void walk_child(struct walk *walk, const struct mr_branch *branch, uint32
         return;
     }
     struct mr_trie_node *node = child_node(child);
-    uint32_t begin = walk->levels[depth].begin;
+    size_t filter_begin = branch->prefix_len + known_len;
+    size_t topic_begin = walk->levels[depth].begin + known_len;
     struct mr_slice filter_rest =
-        mr_slice_of(node->text + branch->prefix_len, (size_t)node->filter_len - branch->prefix_len);
-    struct mr_slice topic_rest = mr_slice_of(walk->topic.data + begin, walk->topic.len - begin);
+        mr_slice_of(node->text + filter_begin, node->filter_len - filter_begin);
+    struct mr_slice topic_rest =
+        mr_slice_of(walk->topic.data + topic_begin, walk->topic.len - topic_begin);
     if (rest_matches(filter_rest, topic_rest)) {
         mr_node_chain_report(node, walk->visitor);
     }
@@ -457,7 +460,7 @@ static void walk_branch(struct walk *walk, const struct mr_branch *branch, uint3
         uintptr_t plus =
             atomic_load_explicit(&branch->children[MR_BRANCH_PLUS], memory_order_acquire);
         if (plus != 0) {
-            walk_child(walk, branch, depth, plus);
+            walk_child(walk, branch, depth, 0, plus);
         }
     }
     struct mr_slice level =
@@ -469,7 +472,7 @@ static void walk_branch(struct walk *walk, const struct mr_branch *branch, uint3
             mr_node_prefetch(child_node(child));
         }
         if (edge_is(branch, child, level)) {
-            walk_child(walk, branch, depth, child);
+            walk_child(walk, branch, depth, level.len, child);
             return;
         }
     }
