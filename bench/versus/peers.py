@@ -151,18 +151,26 @@ class Load:
 
     def run(self, running, *words, seconds=1, check=True):
         """Runs the load with these arguments; returns its JSON."""
-        done = subprocess.run(
-            self.command(running, words),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=seconds * 10 + LOAD_EXTRA_S,
-            check=False,
+        return self.finish(self.start(running, *words), running, *words, seconds=seconds, check=check)
+
+    def start(self, running, *words):
+        return subprocess.Popen(
+            self.command(running, words), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+
+    def finish(self, process, running, *words, seconds=1, check=True):
+        """Waits for a load that was started."""
+        try:
+            out, error = process.communicate(timeout=seconds * 10 + LOAD_EXTRA_S)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         what = f"{running.peer.name}: {' '.join(map(str, words))}: "
-        if not done.stdout.strip():
-            error = done.stderr.decode(errors="replace").strip()
-            raise LoadFailed(f"{what}{error or 'no result'}; its log: {running.log()}")
-        result = json.loads(done.stdout)
+        if not out.strip():
+            reason = error.decode(errors="replace").strip() or "no result"
+            raise LoadFailed(f"{what}{reason}; its log: {running.log()}")
+        result = json.loads(out)
         faults = [k for k in ("lost", "duplicated", "reordered", "failed") if result[k]]
         if check and faults:
             raise LoadFailed(what + ", ".join(f"{result[k]} {k}" for k in faults))
