@@ -14,8 +14,11 @@ import os
 import sys
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(os.path.dirname(HERE), "support")):
+    HERE = os.path.abspath("tests/conformance")  # `bazel run` starts a link elsewhere.
+sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.dirname(HERE))
 
 import matrix
 import options

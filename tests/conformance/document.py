@@ -14,6 +14,8 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(os.path.dirname(HERE), "support")):
+    HERE = os.path.abspath("tests/conformance")  # `bazel run` starts a link elsewhere.
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.dirname(HERE))
 
