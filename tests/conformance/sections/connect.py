@@ -343,8 +343,8 @@ class KeepAlive(ConformanceTest):
 
     @covers(v5="MQTT-3.1.2-22", v311="MQTT-3.1.2-24")
     def test_any_packet_counts(self):
-        _watcher, client, seconds = self.silent(1)
-        for _ in range(5):
+        _watcher, client, seconds = self.silent(2)
+        for _ in range(3):
             time.sleep(0.6 * seconds)
             client.send(self.packet("publish", self.topic("a"), "x"))
         client.ping()

@@ -102,12 +102,11 @@ class WhenPublished(WillTest):
 class Delay(WillTest):
     @covers(v5="MQTT-3.1.2-8 MILLRACE-5-3.1.3-1")
     def test_delay_passes(self):
-        self.mortal(delay=1, seconds=LONG).close()
-        self.connect().ping()
-        self.assert_unpublished()
+        client = self.mortal(delay=2, seconds=LONG)
         started = time.monotonic()
+        client.close()
         self.watcher.message(payload="dead")
-        self.assertGreater(time.monotonic() - started, 0.2)
+        self.assertGreater(time.monotonic() - started, 1.8)
         self.forget("mortal")
 
     @covers(v5="MILLRACE-5-3.1.3-1 MQTT-3.1.2-8")
@@ -119,10 +118,10 @@ class Delay(WillTest):
 
     @covers(v5="MQTT-3.1.3-9 MQTT-3.1.2-8")
     def test_client_comes_back_in_time(self):
-        self.mortal(delay=2, seconds=LONG).close()
+        self.mortal(delay=3, seconds=LONG).close()
         client = self.connect("mortal", clean=False, props=expiry(LONG))
         self.assertTrue(client.connack.session_present)
-        time.sleep(3.5)
+        time.sleep(4.5)
         self.assert_unpublished()
         client.disconnect(0, expiry(0))
         self.assert_unpublished()
@@ -175,7 +174,7 @@ class Content(WillTest):
     def test_message_expiry(self):
         self.mortal(will_props=[(mqtt.MESSAGE_EXPIRY_INTERVAL, 100)]).close()
         got = self.watcher.message(payload="dead")
-        self.assertIn(got.prop(mqtt.MESSAGE_EXPIRY_INTERVAL), (98, 99, 100))
+        self.assertIn(got.prop(mqtt.MESSAGE_EXPIRY_INTERVAL), range(80, 101))
 
     @covers(v5="MQTT-3.1.2-7", v311="MQTT-3.1.2-8")
     def test_empty_and_binary_payload(self):
