@@ -122,8 +122,9 @@ bool mr_session_pump(struct mr_session *session) {
     while (session->queue.count > 0 && session->resend_index == session->inflight.count &&
            mr_outbox_is_open(session) && pump_front(session)) {
     }
-    if (session->congested && mr_queue_is_eased(session)) {
+    if ((session->congested || session->catching_up) && mr_queue_is_eased(session)) {
         session->congested = false;
+        session->catching_up = false;
     }
     return mr_chain_bytes(session->link->out) > before;
 }

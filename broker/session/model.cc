@@ -31,6 +31,7 @@ void Model::Attach(const ClientOptions &client) {
     client_ = client;
     too_slow_ = false;
     congested_ = false;
+    catching_up_ = !Eased();
     pending_ = 0;
     written_.clear();
     aliases_.clear();
@@ -285,6 +286,13 @@ bool Model::Full(uint64_t bytes) const {
            QueuedBytes() + bytes > settings_.queued_bytes_max;
 }
 
+// Is at most half of the queue's room taken?
+bool Model::Eased() const {
+    return (settings_.queued_messages_max == 0 ||
+            QueuedCount() <= settings_.queued_messages_max / 2) &&
+           (settings_.queued_bytes_max == 0 || QueuedBytes() <= settings_.queued_bytes_max / 2);
+}
+
 bool Model::MakeRoom(uint64_t bytes) {
     while (Full(bytes) && !queue_.empty() && queue_.front().message.expires_ms != 0 &&
            queue_.front().message.expires_ms <= *now_ms_) {
@@ -303,7 +311,7 @@ bool Model::MakeRoom(uint64_t bytes) {
         congested_ = true;
         return true;
     }
-    if (online() && settings_.slow_policy == MR_SLOW_DISCONNECT) {
+    if (online() && settings_.slow_policy == MR_SLOW_DISCONNECT && !catching_up_) {
         too_slow_ = true;
     }
     drops_.queue_full++;
@@ -390,11 +398,8 @@ void Model::Pump() {
         }
         queue_.pop_front();
     }
-    bool count_eased =
-        settings_.queued_messages_max == 0 || QueuedCount() <= settings_.queued_messages_max / 2;
-    bool bytes_eased =
-        settings_.queued_bytes_max == 0 || QueuedBytes() <= settings_.queued_bytes_max / 2;
-    congested_ = congested_ && !(count_eased && bytes_eased);
+    congested_ = congested_ && !Eased();
+    catching_up_ = catching_up_ && !Eased();
 }
 
 void Model::DropWaiting(char last) {

@@ -139,6 +139,7 @@ class Model {
     uint64_t QueuedCount() const;
     uint64_t QueuedBytes() const;
     bool Full(uint64_t bytes) const;
+    bool Eased() const;
     bool MakeRoom(uint64_t bytes);
     void Enqueue(const ModelMessage &message, const Grant &grant);
     void SendNew(Delivery delivery);
@@ -152,6 +153,7 @@ class Model {
     std::map<std::string, uint16_t> aliases_;
     bool too_slow_ = false;
     bool congested_ = false;
+    bool catching_up_ = false;
     uint64_t pending_ = 0;
     uint16_t next_packet_id_ = 1;
     std::deque<Delivery> inflight_;

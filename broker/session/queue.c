@@ -126,7 +126,7 @@ static bool make_room(struct mr_session *session, uint64_t bytes) {
         session->congested = true;
         return true;
     }
-    if (env->slow_policy == MR_SLOW_DISCONNECT && online) {
+    if (env->slow_policy == MR_SLOW_DISCONNECT && online && !session->catching_up) {
         mr_link_fail(session->link, MR_LINK_TOO_SLOW);
     }
     mr_count(&env->counters->dropped_queue_full);

@@ -47,6 +47,7 @@ void mr_session_attach(struct mr_session *session, struct mr_link *link) {
     session->link = link;
     // The send quota starts anew with each connection [MQTT-4.9.0-1].
     forget_connection(session);
+    session->catching_up = !mr_queue_is_eased(session);
 }
 
 void mr_session_detach(struct mr_session *session) {

@@ -90,6 +90,9 @@ struct mr_session {
     uint16_t quota_used;  // Items sent on this connection and not finished.
     uint16_t received_count;
     bool congested;  // Policy `backpressure`: publishers should wait.
+    // Policy `disconnect`: it came back to a long queue and hasn't taken half of what fits yet.
+    // Sent away for that, it could never get at its messages while there are new ones.
+    bool catching_up;
     bool is_member;  // Has or had a shared subscription: others want to know how busy it is.
 };
 
