@@ -144,7 +144,7 @@ def peers_of(options):
     # The broker before has a binary of its own, which is the same with these options.
     found[0] = (peers.Peer("before", [os.path.abspath(options.before), "--port", "{port}"]), True)
     millrace = os.path.abspath(options.broker)
-    if options.release:
+    if options.release and not options.quick:
         millrace = release_broker(millrace)
     return found + [(peers.millrace(millrace), False)]
 
