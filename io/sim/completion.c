@@ -41,6 +41,7 @@ static uint64_t flight_sum(const struct mr_stream *stream, size_t *len) {
 
 static void stream_send(struct mr_stream *stream) {
     struct mr_sim_end *end = sim_end_of(stream);
+    sim_stir(end);
     mr_io_core(stream->loop)->stats.send_count++;
     MR_ASSERT(stream->bytes_in_flight == 0);
     size_t len = stream->out.bytes < SEND_BYTES_MAX ? (size_t)stream->out.bytes : SEND_BYTES_MAX;
@@ -76,12 +77,13 @@ static void stream_recv(struct mr_stream *stream) {
 
 static void stream_recv_stop(struct mr_stream *stream) {
     struct mr_sim_end *end = sim_end_of(stream);
+    sim_stir(end);
     end->extra = sim_chance(end->sim, end->sim->options.late_permille);
 }
 
 static void recv_placed(struct mr_sim_end *end, size_t max) {
     size_t len = end->place_len < max ? end->place_len : max;
-    size_t got = sim_pipe_read(&end->in, end->sim->now_ms, end->place, sim_part(end->sim, len));
+    size_t got = sim_pipe_read(&end->in, end->sim, end->place, sim_part(end->sim, len));
     end->place = NULL;
     mr_io_on_recv(end->stream, got);
 }
@@ -94,7 +96,7 @@ static void recv_into_own(struct mr_sim_end *end, size_t max) {
         return;
     }
     size_t len = BUF_BYTES < max ? BUF_BYTES : max;
-    size_t got = sim_pipe_read(&end->in, end->sim->now_ms, buf->data, sim_part(end->sim, len));
+    size_t got = sim_pipe_read(&end->in, end->sim, buf->data, sim_part(end->sim, len));
     // Two pieces of one buffer, as a system that fills its buffers gradually reports them.
     size_t first = got > 1 && end->sim->options.partial_permille > 0
                        ? (size_t)mr_sim_random(end->sim, got)
@@ -134,12 +136,15 @@ static void recv_place(struct mr_sim_end *end) {
 
 static void stream_close(struct mr_stream *stream, bool reset) {
     struct mr_sim_end *end = sim_end_of(stream);
+    sim_stir(end);
     end->closing = true;
     end->closing_resets = reset;
 }
 
 static void stream_detach(struct mr_stream *stream) {
-    sim_end_of(stream)->detaching = true;
+    struct mr_sim_end *end = sim_end_of(stream);
+    sim_stir(end);
+    end->detaching = true;
 }
 
 // Takes back what is in flight; some of it may have got away before.

@@ -6,7 +6,8 @@
 
 #define SIM_NEVER UINT64_MAX
 
-// One direction of a connection. All bytes come from one allocation of `capacity`.
+// One direction of a connection. All bytes are in one allocation of `capacity`, which is there
+// while there are any.
 struct sim_pipe {
     uint8_t *data;
     size_t capacity;
@@ -35,6 +36,7 @@ struct mr_sim_end {
     uint16_t port;
     uint64_t number;
     bool near_closed;
+    bool quiet;  // In `quiet` instead of `ends`.
     enum sim_owner owner;
     struct mr_listener *listener;  // While it waits to be accepted.
     struct mr_stream *stream;
@@ -79,8 +81,11 @@ struct mr_sim {
     bool delivering;  // Connections mustn't be freed.
     struct sim_loop *loops;
     struct mr_listener *listeners;  // Linked by sockets[0].backend_data.
-    struct mr_sim_end *ends;        // Oldest first.
+    // Connections to which something may happen, oldest first, and those to which nothing can
+    // before somebody does something with them.
+    struct mr_sim_end *ends;
     struct mr_sim_end *ends_tail;
+    struct mr_sim_end *quiet;
 };
 
 // sim.c
@@ -88,17 +93,19 @@ bool sim_chance(struct mr_sim *sim, uint32_t permille);
 // How much of `len` is moved at once.
 size_t sim_part(struct mr_sim *sim, size_t len);
 uint64_t sim_next_due_ms(const struct mr_sim *sim);
-// Frees connections that both ends have closed.
+// Frees connections that both ends have closed, and puts quiet ones aside.
 void sim_reap(struct mr_sim *sim);
+// Something was done with the connection: it is to be looked at.
+void sim_stir(struct mr_sim_end *end);
 void sim_far_close(struct mr_sim_end *end, bool reset);
 
 // pipe.c
-bool sim_pipe_open(struct sim_pipe *pipe, size_t capacity);
-void sim_pipe_close(struct sim_pipe *pipe);
+void sim_pipe_open(struct sim_pipe *pipe, size_t capacity);
+void sim_pipe_close(struct sim_pipe *pipe, struct mr_sim *sim);
 size_t sim_pipe_room(const struct sim_pipe *pipe);
 size_t sim_pipe_write(struct sim_pipe *pipe, struct mr_sim *sim, struct mr_slice bytes);
 size_t sim_pipe_visible(const struct sim_pipe *pipe, uint64_t now_ms);
-size_t sim_pipe_read(struct sim_pipe *pipe, uint64_t now_ms, uint8_t *out, size_t max);
+size_t sim_pipe_read(struct sim_pipe *pipe, struct mr_sim *sim, uint8_t *out, size_t max);
 // What isn't read is lost.
 void sim_pipe_reset(struct sim_pipe *pipe);
 // All bytes are read and none will come, or it was reset.

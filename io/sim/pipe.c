@@ -1,17 +1,15 @@
-#include <stdlib.h>
-
 #include "io/sim/internal.h"
 
-bool sim_pipe_open(struct sim_pipe *pipe, size_t capacity) {
+void sim_pipe_open(struct sim_pipe *pipe, size_t capacity) {
     memset(pipe, 0, sizeof *pipe);
-    pipe->data = malloc(capacity);
     pipe->capacity = capacity;
-    return pipe->data != NULL;
 }
 
-void sim_pipe_close(struct sim_pipe *pipe) {
-    free(pipe->data);
-    pipe->data = NULL;
+void sim_pipe_close(struct sim_pipe *pipe, struct mr_sim *sim) {
+    if (pipe->data != NULL) {
+        sim->options.release(pipe->data);
+        pipe->data = NULL;
+    }
 }
 
 size_t sim_pipe_room(const struct sim_pipe *pipe) {
@@ -25,7 +23,10 @@ size_t sim_pipe_visible(const struct sim_pipe *pipe, uint64_t now_ms) {
 size_t sim_pipe_write(struct sim_pipe *pipe, struct mr_sim *sim, struct mr_slice bytes) {
     size_t room = sim_pipe_room(pipe);
     size_t len = bytes.len < room ? bytes.len : room;
-    if (len == 0) {
+    if (len > 0 && pipe->data == NULL) {
+        pipe->data = sim->options.alloc(pipe->capacity);
+    }
+    if (len == 0 || pipe->data == NULL) {
         return 0;
     }
     pipe->visible_len = sim_pipe_visible(pipe, sim->now_ms);
@@ -39,8 +40,8 @@ size_t sim_pipe_write(struct sim_pipe *pipe, struct mr_sim *sim, struct mr_slice
     return len;
 }
 
-size_t sim_pipe_read(struct sim_pipe *pipe, uint64_t now_ms, uint8_t *out, size_t max) {
-    size_t visible = sim_pipe_visible(pipe, now_ms);
+size_t sim_pipe_read(struct sim_pipe *pipe, struct mr_sim *sim, uint8_t *out, size_t max) {
+    size_t visible = sim_pipe_visible(pipe, sim->now_ms);
     size_t len = visible < max ? visible : max;
     if (len == 0) {
         return 0;
@@ -49,6 +50,9 @@ size_t sim_pipe_read(struct sim_pipe *pipe, uint64_t now_ms, uint8_t *out, size_
     memmove(pipe->data, pipe->data + len, pipe->len - len);
     pipe->len -= len;
     pipe->visible_len = visible - len;
+    if (pipe->len == 0) {
+        sim_pipe_close(pipe, sim);
+    }
     return len;
 }
 

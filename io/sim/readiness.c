@@ -46,7 +46,7 @@ static void stream_recv(struct mr_stream *stream) {
         len = len < visible ? len : visible;
         size_t part = sim_part(sim, len);
         left -= part;
-        mr_io_on_recv(stream, sim_pipe_read(&end->in, sim->now_ms, place, part));
+        mr_io_on_recv(stream, sim_pipe_read(&end->in, sim, place, part));
         if (part < len && mr_sim_random(sim, 2) == 0) {
             return;  // The next bytes come with a later turn.
         }
@@ -59,6 +59,7 @@ static void stream_recv_stop(struct mr_stream *stream) {
 
 static void stream_send(struct mr_stream *stream) {
     struct mr_sim_end *end = sim_end_of(stream);
+    sim_stir(end);
     struct mr_io_core *core = mr_io_core(stream->loop);
     uint64_t sent = 0;
     while (stream->out.bytes > 0 && sent < core->send_turn_bytes_max) {

@@ -62,6 +62,10 @@ enum mr_err mr_sim_new(struct mr_sim **out, const struct mr_sim_options *options
     if (options != NULL) {
         sim->options = *options;
     }
+    if (sim->options.alloc == NULL) {
+        sim->options.alloc = malloc;
+        sim->options.release = free;
+    }
     if (sim->options.pipe_bytes_max == 0) {
         sim->options.pipe_bytes_max = PIPE_BYTES_DEFAULT;
     }
@@ -81,6 +85,9 @@ void mr_sim_free(struct mr_sim *sim) {
         return;
     }
     MR_ASSERT(sim->loops == NULL);
+    while (sim->quiet != NULL) {
+        sim_stir(sim->quiet);
+    }
     for (struct mr_sim_end *end = sim->ends; end != NULL; end = end->next) {
         MR_ASSERT(end->owner != SIM_OWNER_STREAM);
         end->near_closed = true;
@@ -180,14 +187,67 @@ static void end_unlink(struct mr_sim_end *end) {
     struct mr_sim *sim = end->sim;
     if (end->prev != NULL) {
         end->prev->next = end->next;
+    } else if (end->quiet) {
+        sim->quiet = end->next;
     } else {
         sim->ends = end->next;
     }
     if (end->next != NULL) {
         end->next->prev = end->prev;
-    } else {
+    } else if (!end->quiet) {
         sim->ends_tail = end->prev;
     }
+}
+
+static void end_append(struct mr_sim_end *end) {
+    struct mr_sim *sim = end->sim;
+    end->quiet = false;
+    end->next = NULL;
+    end->prev = sim->ends_tail;
+    if (end->prev != NULL) {
+        end->prev->next = end;
+    } else {
+        sim->ends = end;
+    }
+    sim->ends_tail = end;
+}
+
+void sim_stir(struct mr_sim_end *end) {
+    if (end->quiet) {
+        end_unlink(end);
+        end_append(end);
+    }
+}
+
+static void end_put_aside(struct mr_sim_end *end) {
+    struct mr_sim *sim = end->sim;
+    end_unlink(end);
+    end->quiet = true;
+    end->prev = NULL;
+    end->next = sim->quiet;
+    if (end->next != NULL) {
+        end->next->prev = end;
+    }
+    sim->quiet = end;
+}
+
+static void end_free(struct mr_sim_end *end) {
+    struct mr_sim *sim = end->sim;
+    end_unlink(end);
+    sim_pipe_close(&end->in, sim);
+    sim_pipe_close(&end->out, sim);
+    sim->options.release(end);
+}
+
+// Whatever can happen next begins with a call of sim_stir().
+static bool is_quiet(const struct mr_sim_end *end) {
+    const struct sim_pipe *in = &end->in;
+    const struct sim_pipe *out = &end->out;
+    bool comes = in->len > 0 || in->ended || in->reset;
+    bool goes = end->blocked || (out->len > 0 && out->due_ms > end->sim->now_ms);
+    bool busy = end->extra || end->place != NULL || end->closing || end->detaching;
+    return end->owner == SIM_OWNER_STREAM && !comes && !goes && !busy && !out->reset &&
+           !end->near_closed && end->stream->bytes_in_flight == 0;
 }
 
 void sim_reap(struct mr_sim *sim) {
@@ -198,10 +258,9 @@ void sim_reap(struct mr_sim *sim) {
     while (end != NULL) {
         struct mr_sim_end *next = end->next;
         if (end->near_closed && end->owner == SIM_OWNER_NONE) {
-            end_unlink(end);
-            sim_pipe_close(&end->in);
-            sim_pipe_close(&end->out);
-            free(end);
+            end_free(end);
+        } else if (is_quiet(end)) {
+            end_put_aside(end);
         }
         end = next;
     }
@@ -225,27 +284,18 @@ enum mr_err mr_sim_connect(struct mr_sim *sim, struct mr_sim_end **out, uint16_t
     if (listener == NULL) {
         return MR_ERR_NOTFOUND;
     }
-    struct mr_sim_end *end = calloc(1, sizeof *end);
+    struct mr_sim_end *end = sim->options.alloc(sizeof *end);
     if (end == NULL) {
         return MR_ERR_NOMEM;
     }
-    if (!sim_pipe_open(&end->in, sim->options.pipe_bytes_max) ||
-        !sim_pipe_open(&end->out, sim->options.pipe_bytes_max)) {
-        sim_pipe_close(&end->in);
-        free(end);
-        return MR_ERR_NOMEM;
-    }
+    memset(end, 0, sizeof *end);
+    sim_pipe_open(&end->in, sim->options.pipe_bytes_max);
+    sim_pipe_open(&end->out, sim->options.pipe_bytes_max);
     end->sim = sim;
     end->port = port;
     end->number = ++sim->connection_count;
     end->listener = listener;
-    end->prev = sim->ends_tail;
-    if (end->prev != NULL) {
-        end->prev->next = end;
-    } else {
-        sim->ends = end;
-    }
-    sim->ends_tail = end;
+    end_append(end);
     *out = end;
     return MR_OK;
 }
@@ -258,6 +308,7 @@ void sim_far_close(struct mr_sim_end *end, bool reset) {
     end->out.ended = true;
     end->stream = NULL;
     end->owner = SIM_OWNER_NONE;
+    sim_stir(end);
 }
 
 size_t mr_sim_send(struct mr_sim_end *end, struct mr_slice bytes) {
@@ -268,12 +319,13 @@ size_t mr_sim_send(struct mr_sim_end *end, struct mr_slice bytes) {
         sim_pipe_reset(&end->out);  // Nobody is there any more.
         return 0;
     }
+    sim_stir(end);
     return sim_pipe_write(&end->in, end->sim,
                           mr_slice_of(bytes.data, sim_part(end->sim, bytes.len)));
 }
 
 size_t mr_sim_recv(struct mr_sim_end *end, void *out, size_t max) {
-    return sim_pipe_read(&end->out, end->sim->now_ms, out, max);
+    return sim_pipe_read(&end->out, end->sim, out, max);
 }
 
 enum mr_sim_state mr_sim_end_state(const struct mr_sim_end *end) {
@@ -289,9 +341,11 @@ bool mr_sim_end_is_alone(const struct mr_sim_end *end) {
 
 void mr_sim_end_sending(struct mr_sim_end *end) {
     end->in.ended = true;
+    sim_stir(end);
 }
 
 void mr_sim_reset(struct mr_sim_end *end) {
+    sim_stir(end);
     end->in.reset = true;
     sim_pipe_reset(&end->out);
 }
@@ -303,5 +357,9 @@ void mr_sim_end_close(struct mr_sim_end *end) {
     end->in.ended = true;
     end->in.reset = end->in.reset || end->out.len > 0;
     end->near_closed = true;
-    sim_reap(end->sim);
+    if (end->owner == SIM_OWNER_NONE && !end->sim->delivering) {
+        end_free(end);
+    } else {
+        sim_stir(end);
+    }
 }

@@ -10,6 +10,9 @@
 // was given, completes late, reorders what different connections do, resets, and loses
 // what a peer had not read yet when a connection is reset.
 //
+// A connection on which nothing happens costs neither time nor the memory of its pipes, so that
+// there may be a million of them.
+//
 // Threads: one thread for a simulation and all its loops. mr_loop_wake() included.
 #ifndef MILLRACE_IO_SIM_SIM_H
 #define MILLRACE_IO_SIM_SIM_H
@@ -45,6 +48,10 @@ struct mr_sim_options {
     uint32_t delay_permille;    // ... bytes take a while, up to `delay_ms_max`,
     uint32_t reset_permille;    // ... an event resets the connection instead.
     uint32_t delay_ms_max;
+    // Where the network's own memory comes from, so that a test can tell it from the memory of what
+    // it tests; NULL: malloc() and free(). Both or none.
+    void *(*alloc)(size_t bytes);
+    void (*release)(void *memory);
 };
 
 // Creates a simulation, owned by the caller. NULL options are zero.

@@ -438,6 +438,69 @@ TEST_F(SimTest, AcceptingPausesWithoutHandlesAndGoesOnWithThem) {
     mr_listener_close(listener);
 }
 
+int blocks_out;
+
+TEST_F(SimTest, ItsMemoryCanBeToldApartAndComesWithTheBytes) {
+    mr_sim_options options = {};
+    options.alloc = [](size_t bytes) {
+        blocks_out++;
+        return std::malloc(bytes);
+    };
+    options.release = [](void *memory) {
+        blocks_out--;
+        std::free(memory);
+    };
+    blocks_out = 0;
+    Make(options);
+    intptr_t handle = 0;
+    mr_listener *listener = nullptr;
+    mr_listen_address address = {};
+    int os_error = 0;
+    auto on_accept = [](void *ctx, intptr_t accepted) { *static_cast<intptr_t *>(ctx) = accepted; };
+    ASSERT_EQ(MR_OK, mr_listener_open(&listener, loop_, &address, on_accept, &handle, &os_error));
+    mr_sim_end *end = nullptr;
+    ASSERT_EQ(MR_OK, mr_sim_connect(sim_, &end, mr_listener_port(listener)));
+    EXPECT_EQ(1, blocks_out);
+    EXPECT_EQ(3u, mr_sim_send(end, mr_slice_str("abc")));
+    EXPECT_EQ(2, blocks_out);
+    EXPECT_FALSE(mr_sim_end_is_alone(end));
+    mr_sim_run(sim_, 10);
+    ASSERT_NE(0, handle);
+    mr_handle_close(loop_, handle);
+    EXPECT_TRUE(mr_sim_end_is_alone(end));
+    mr_sim_end_close(end);
+    EXPECT_EQ(0, blocks_out);
+    mr_listener_close(listener);
+}
+
+TEST_F(SimTest, ACalmedSystemIsAFriendlyOne) {
+    mr_sim_options options = {};
+    options.partial_permille = 1000;
+    options.delay_permille = 1000;
+    options.delay_ms_max = 100;
+    Make(options);
+    intptr_t handle = 0;
+    mr_listener *listener = nullptr;
+    mr_listen_address address = {};
+    int os_error = 0;
+    auto on_accept = [](void *ctx, intptr_t accepted) { *static_cast<intptr_t *>(ctx) = accepted; };
+    ASSERT_EQ(MR_OK, mr_listener_open(&listener, loop_, &address, on_accept, &handle, &os_error));
+    mr_sim_end *end = nullptr;
+    ASSERT_EQ(MR_OK, mr_sim_connect(sim_, &end, mr_listener_port(listener)));
+    std::string bytes(1000, 'x');
+    size_t least = bytes.size();
+    for (int i = 0; i < 20; i++) {
+        least = std::min(least, mr_sim_send(end, mr_slice_of(bytes.data(), bytes.size())));
+    }
+    EXPECT_LT(least, bytes.size());
+    mr_sim_calm(sim_);
+    EXPECT_EQ(bytes.size(), mr_sim_send(end, mr_slice_of(bytes.data(), bytes.size())));
+    mr_sim_end_close(end);
+    mr_sim_run(sim_, 10);
+    mr_handle_close(loop_, handle);
+    mr_listener_close(listener);
+}
+
 const char *const kVariants[] = {"calm_readiness", "calm_completion", "wild_readiness",
                                  "wild_completion"};
 

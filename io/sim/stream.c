@@ -69,6 +69,7 @@ void sim_stream_closed(struct mr_stream *stream, bool reset) {
 
 void sim_stream_detached(struct mr_stream *stream) {
     struct mr_sim_end *end = sim_end_of(stream);
+    sim_stir(end);
     end->owner = SIM_OWNER_USER;
     end->stream = NULL;
     mr_io_on_detached(stream);
