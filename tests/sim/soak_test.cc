@@ -41,7 +41,7 @@ TEST(Soak, BrokerKeepsItsPromises) {
     uint64_t owed = 0;
     uint64_t takeovers = 0;
     uint64_t handed_over = 0;
-    for (uint64_t seed = 1; seed <= 60 && !HasFailure(); seed++) {
+    for (uint64_t seed = 1; seed <= 40 && !HasFailure(); seed++) {
         SoakOptions options = Options(seed, 5000);
         SoakResult result = RunSoak(options);
         delivered += result.delivered;
@@ -61,7 +61,7 @@ TEST(Soak, BrokerKeepsItsPromises) {
 
 TEST(Soak, LongerRun) {
     if (WantedSeed() == 0) {
-        ExpectAllIsWell(Options(1001, 60000));
+        ExpectAllIsWell(Options(1001, 40000));
     }
 }
 
