@@ -65,6 +65,7 @@ void SendTake(benchmark::State &state) {
         Check(!mr_mailbox_flush(workers.at(0)), "nothing waits");
         for (uint32_t target = 1; target < count; target++) {
             mr_parcel parcel;
+            mr_mailbox_look(workers.at(target));
             while (mr_mailbox_take(workers.at(target), &parcel)) {
                 sum += parcel.key;
             }
@@ -82,6 +83,7 @@ void NothingToTake(benchmark::State &state) {
     Loop loop(state);
     for (auto _ : loop) {
         mr_parcel parcel;
+        mr_mailbox_look(workers.at(0));
         found += mr_mailbox_take(workers.at(0), &parcel);
         found += mr_mailbox_flush(workers.at(0));
     }

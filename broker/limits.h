@@ -65,14 +65,9 @@
 
 // Entries of the ring between two workers.
 #define MR_RING_ENTRIES 4096
-// Bytes of messages that may be under way between two workers; one run or message more gets in.
-#define MR_RING_BYTES (8u << 20)
-// Bytes that a worker takes from others before it sends them on.
-#define MR_RING_BYTES_TURN (512u << 10)
-// What a worker takes from one other before it is the next one's turn, and in one turn of its
-// loop from all of them.
-#define MR_RING_BATCH_TURN 4096
-#define MR_RING_BATCH 256
+// Bytes of messages that may be under way to a worker: each other worker's share of them, and one
+// run or message more. They are all taken in one turn, so more would pile up as output.
+#define MR_RING_BYTES (1u << 20)
 
 // Bytes of each worker's topic cache; `topic_cache_bytes`.
 #define MR_TOPIC_CACHE_BYTES_DEFAULT (32u << 20)

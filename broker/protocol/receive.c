@@ -88,6 +88,12 @@ size_t mr_client_on_recv(struct mr_stream *stream, struct mr_buf *buf, struct mr
                          size_t *need) {
     struct mr_client *client = MR_CONTAINER_OF(stream, struct mr_client, stream);
     mr_router_begin(client->protocol->router);
+    if (MR_UNLIKELY(mr_router_has_arrivals(client->protocol->router))) {
+        mr_router_take(client->protocol->router);
+        if (client->state == MR_CLIENT_CLOSING) {
+            return data.len;
+        }
+    }
     client->last_recv_ms = (uint32_t)mr_loop_now_ms(client->protocol->loop);
     size_t consumed = 0;
     while (consumed < data.len && client->pause == 0) {

@@ -22,6 +22,7 @@ struct waiting {
 // other side reads.
 struct lane {
     struct mr_ring *ring;
+    struct mr_mailbox *from;
     uint8_t apart[CACHE_LINE_BYTES];
     // The sender's.
     bool pushed;  // Something to be published.
@@ -43,9 +44,17 @@ struct mr_mailbox {
     struct lane *out;  // By target.
     uint32_t index;
     uint32_t count;
-    uint32_t take_from;  // Whose turn it is.
-    uint32_t take_left;
+    uint64_t bytes_max;    // Under way to one other.
+    struct lane *taking;   // Whose batch is being taken; NULL: none.
+    uint64_t taken_count;  // Batches.
+    uint64_t look_limit;   // Batches with this stamp and higher ones came after the look.
     bool asleep;
+    uint8_t apart[CACHE_LINE_BYTES];
+    // Batches that were sent here, each of which gets the number as its stamp. A sender stamps
+    // before it publishes. So of two batches of which one was published before the other was
+    // stamped, whoever has read a count above the second one's stamp sees the first one.
+    _Atomic uint64_t arrived_count;
+    uint8_t apart_too[CACHE_LINE_BYTES];
 };
 
 static uint32_t ring_entries(uint32_t count) {
@@ -65,6 +74,7 @@ enum mr_err mr_mailboxes_new(struct mr_mailbox **out, uint32_t count) {
         all[i].all = all;
         all[i].index = i;
         all[i].count = count;
+        all[i].bytes_max = count > 2 ? MR_RING_BYTES / (count - 1) : MR_RING_BYTES;
         all[i].out = calloc(count, sizeof(struct lane));
         if (all[i].out == NULL) {
             mr_mailboxes_free(all, count, NULL, NULL);
@@ -73,6 +83,7 @@ enum mr_err mr_mailboxes_new(struct mr_mailbox **out, uint32_t count) {
         for (uint32_t j = 0; j < count; j++) {
             struct lane *lane = &all[i].out[j];
             lane->last = &lane->first;
+            lane->from = &all[i];
             if (j != i &&
                 mr_ring_new(&lane->ring, ring_entries(count), sizeof(struct mr_parcel)) != MR_OK) {
                 mr_mailboxes_free(all, count, NULL, NULL);
@@ -133,7 +144,7 @@ void mr_mailbox_bind(struct mr_mailbox *mailbox, struct mr_loop *loop,
 
 static bool lane_has_room(struct lane *lane, uint32_t parcels) {
     return lane->first == NULL && mr_ring_free_count(lane->ring, parcels) >= parcels &&
-           lane->sent_bytes - atomic_load(&lane->shown_bytes) < MR_RING_BYTES;
+           lane->sent_bytes - atomic_load(&lane->shown_bytes) < lane->from->bytes_max;
 }
 
 bool mr_mailbox_has_room(struct mr_mailbox *mailbox, uint64_t targets, uint32_t parcels) {
@@ -158,6 +169,7 @@ bool mr_mailbox_has_room(struct mr_mailbox *mailbox, uint64_t targets, uint32_t 
 bool mr_mailbox_send(struct mr_mailbox *mailbox, uint32_t target, struct mr_parcel *parcel) {
     struct lane *lane = &mailbox->out[target];
     parcel->from = (uint8_t)mailbox->index;
+    parcel->stamp = 0;
     lane->pushed = true;
     lane->sent_bytes += parcel->bytes;
     if (lane->first == NULL && mr_ring_push(lane->ring, parcel)) {
@@ -176,35 +188,62 @@ bool mr_mailbox_send(struct mr_mailbox *mailbox, uint32_t target, struct mr_parc
     return true;
 }
 
-// Lets the sender whose turn it is know what was taken.
-static void show_taken(struct mr_mailbox *mailbox) {
-    struct mr_mailbox *from = &mailbox->all[mailbox->take_from];
-    struct lane *lane = &from->out[mailbox->index];
-    if (from == mailbox || mailbox->take_left == MR_RING_BATCH) {
-        return;
+bool mr_mailbox_has_arrivals(const struct mr_mailbox *mailbox) {
+    return atomic_load_explicit(&mailbox->arrived_count, memory_order_acquire) !=
+           mailbox->taken_count;
+}
+
+void mr_mailbox_look(struct mr_mailbox *mailbox) {
+    mailbox->look_limit = 1 + atomic_load_explicit(&mailbox->arrived_count, memory_order_acquire);
+}
+
+// The lane with the oldest batch that was there at the look; NULL: none.
+static struct lane *oldest(struct mr_mailbox *mailbox) {
+    struct lane *found = NULL;
+    uint64_t stamp = mailbox->look_limit;
+    for (uint32_t from = 0; from < mailbox->count; from++) {
+        if (from == mailbox->index) {
+            continue;
+        }
+        struct lane *lane = &mailbox->all[from].out[mailbox->index];
+        const struct mr_parcel *first = mr_ring_peek(lane->ring);
+        if (first != NULL && first->stamp < stamp) {
+            stamp = first->stamp;
+            found = lane;
+        }
     }
+    mailbox->taken_count += found != NULL;
+    return found;
+}
+
+// A batch was taken: its sender may have waited for that.
+static void show_taken(struct lane *lane) {
     atomic_store(&lane->shown_bytes, lane->taken_bytes);
-    if (atomic_exchange(&lane->starved, false)) {
-        mr_loop_wake(from->loop);
+    if (atomic_load(&lane->starved) && atomic_exchange(&lane->starved, false)) {
+        mr_loop_wake(lane->from->loop);
     }
 }
 
-// Takes up to MR_RING_BATCH from one sender before it is the next one's turn.
+static bool batch_goes_on(struct lane *lane) {
+    const struct mr_parcel *next = mr_ring_peek(lane->ring);
+    return next != NULL && next->stamp == 0;
+}
+
 bool mr_mailbox_take(struct mr_mailbox *mailbox, struct mr_parcel *out) {
-    for (uint32_t tried = 0; tried <= mailbox->count; tried++) {
-        uint32_t from = mailbox->take_from;
-        struct lane *lane = &mailbox->all[from].out[mailbox->index];
-        if (from != mailbox->index && mailbox->take_left > 0 && mr_ring_pop(lane->ring, out)) {
-            mailbox->take_left--;
-            lane->taken_bytes += out->bytes;
-            mr_count(&mailbox->counters->parcels_received);
-            return true;
-        }
-        show_taken(mailbox);
-        mailbox->take_from = (from + 1) % mailbox->count;
-        mailbox->take_left = MR_RING_BATCH;
+    if (mailbox->taking == NULL) {
+        mailbox->taking = oldest(mailbox);
     }
-    return false;
+    struct lane *lane = mailbox->taking;
+    if (lane == NULL || !mr_ring_pop(lane->ring, out)) {
+        return false;
+    }
+    lane->taken_bytes += out->bytes;
+    mr_count(&mailbox->counters->parcels_received);
+    if (!batch_goes_on(lane)) {
+        show_taken(lane);
+        mailbox->taking = NULL;
+    }
+    return true;
 }
 
 static void lane_refill(struct mr_mailbox *mailbox, struct lane *lane) {
@@ -220,9 +259,21 @@ static void lane_refill(struct mr_mailbox *mailbox, struct lane *lane) {
     }
 }
 
+// Shows what was pushed to a worker, and wakes it if need be.
+static void lane_publish(struct lane *lane, struct mr_mailbox *to) {
+    lane->pushed = false;
+    struct mr_parcel *first = mr_ring_unpublished(lane->ring);
+    if (first == NULL) {
+        return;
+    }
+    first->stamp = 1 + atomic_fetch_add(&to->arrived_count, 1);
+    if (mr_ring_publish(lane->ring)) {
+        mr_loop_wake(to->loop);
+    }
+}
+
 bool mr_mailbox_flush(struct mr_mailbox *mailbox) {
     bool waits = false;
-    show_taken(mailbox);
     for (uint32_t i = 0; i < mailbox->count; i++) {
         struct lane *lane = &mailbox->out[i];
         if (i == mailbox->index) {
@@ -232,10 +283,7 @@ bool mr_mailbox_flush(struct mr_mailbox *mailbox) {
             lane_refill(mailbox, lane);
         }
         if (lane->pushed) {
-            lane->pushed = false;
-            if (mr_ring_publish(lane->ring)) {
-                mr_loop_wake(mailbox->all[i].loop);
-            }
+            lane_publish(lane, &mailbox->all[i]);
         }
         if (MR_UNLIKELY(lane->first != NULL)) {
             atomic_store(&lane->starved, true);

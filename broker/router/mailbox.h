@@ -1,7 +1,9 @@
 // Hand-over between workers: one ring for each pair, batched, with back-pressure.
 //
 // A worker pushes parcels during its turn and publishes them once at the end; each target
-// is woken at most once. Messages go only where there is room (mr_mailbox_has_room), so that a
+// is woken at most once. What is flushed after something else was flushed, by whomever, is taken
+// after it: so whoever publishes after somebody's message was acknowledged can't overtake it.
+// Messages go only where there is room (mr_mailbox_has_room), so that a
 // publisher can be stopped before anything was done for its packet; control parcels that must
 // not be refused wait in a list at the sender if a ring is full.
 //
@@ -36,6 +38,7 @@ struct mr_parcel {
     void *pointer;   // Owned by the parcel.
     void *node;      // Not to be followed before it is found to be valid still.
     uint64_t key;    // Names the shared filter if `node` is gone.
+    uint64_t stamp;  // The mailbox's own.
 };
 
 struct mr_mailbox;
@@ -61,7 +64,11 @@ bool mr_mailbox_has_room(struct mr_mailbox *mailbox, uint64_t targets, uint32_t 
 MR_NODISCARD bool mr_mailbox_send(struct mr_mailbox *mailbox, uint32_t target,
                                   struct mr_parcel *parcel);
 
-// Takes the next parcel for this worker, in fair turns from all others. False: none.
+// Has something arrived that was not taken? Cheap.
+bool mr_mailbox_has_arrivals(const struct mr_mailbox *mailbox);
+// Looks what is there, for mr_mailbox_take(): all that was flushed before.
+void mr_mailbox_look(struct mr_mailbox *mailbox);
+// Takes the next parcel, in the order of the senders' flushes. False: no more of what was there.
 MR_NODISCARD bool mr_mailbox_take(struct mr_mailbox *mailbox, struct mr_parcel *out);
 
 // End of a turn: shows what was sent and wakes who must be. Returns true if parcels wait for room.

@@ -165,13 +165,9 @@ void mr_router_begin_slow(struct mr_router *router) {
 
 void mr_router_take(struct mr_router *router) {
     struct mr_parcel parcel;
-    uint32_t taken = 0;
-    uint64_t bytes = 0;
-    while (taken < MR_RING_BATCH_TURN && bytes < MR_RING_BYTES_TURN &&
-           mr_mailbox_take(router->mailbox, &parcel)) {
+    mr_mailbox_look(router->mailbox);
+    while (mr_mailbox_take(router->mailbox, &parcel)) {
         mr_router_take_parcel(router, &parcel);
-        taken++;
-        bytes += parcel.bytes;
     }
 }
 

@@ -91,8 +91,13 @@ static inline void mr_router_begin(struct mr_router *router) {
         mr_router_begin_slow(router);
     }
 }
-// Takes a turn's share of what other workers sent.
+// Takes what other workers have sent until now. Sessions and connections may end in it.
 void mr_router_take(struct mr_router *router);
+// Is there such a thing? What a client sends is to be handled after it: somebody may have waited
+// for an acknowledgement before they sent it.
+static inline bool mr_router_has_arrivals(const struct mr_router *router) {
+    return mr_mailbox_has_arrivals(router->mailbox);
+}
 // End of a turn: shows what was sent. Returns true if the loop should not wait, because there is
 // more to be taken.
 bool mr_router_end(struct mr_router *router);

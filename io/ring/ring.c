@@ -93,6 +93,10 @@ bool mr_ring_push(struct mr_ring *ring, const void *entry) {
     return true;
 }
 
+void *mr_ring_unpublished(struct mr_ring *ring) {
+    return ring->published == ring->pushed ? NULL : entry_at(ring, ring->published);
+}
+
 // Publishing and falling asleep are each "write mine, then read the other's": all four
 // accesses are sequentially consistent, so that at least one of the two sees the other.
 // Either the consumer sees the entries and stays up, or the producer sees it asleep.
@@ -109,14 +113,22 @@ bool mr_ring_publish(struct mr_ring *ring) {
     return atomic_exchange_explicit(&ring->asleep, 0, memory_order_seq_cst) != 0;
 }
 
-bool mr_ring_pop(struct mr_ring *ring, void *entry_out) {
+const void *mr_ring_peek(struct mr_ring *ring) {
     if (ring->popped == ring->published_seen) {
         ring->published_seen = atomic_load_explicit(&ring->published_shared, memory_order_acquire);
         if (ring->popped == ring->published_seen) {
-            return false;
+            return NULL;
         }
     }
-    memcpy(entry_out, entry_at(ring, ring->popped), ring->entry_bytes);
+    return entry_at(ring, ring->popped);
+}
+
+bool mr_ring_pop(struct mr_ring *ring, void *entry_out) {
+    const void *entry = mr_ring_peek(ring);
+    if (entry == NULL) {
+        return false;
+    }
+    memcpy(entry_out, entry, ring->entry_bytes);
     ring->popped++;
     // Releases the place: the producer must not write before it has been copied out.
     atomic_store_explicit(&ring->popped_shared, ring->popped, memory_order_release);

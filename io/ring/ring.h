@@ -6,8 +6,8 @@
 // answer says whether the consumer may be asleep and has to be woken. A consumer
 // calls mr_ring_sleep() before it waits and may do so only if that answers true.
 //
-// Threads: `push`, `publish`, `free_count` by the one producer; `pop`, `sleep`, `awake`
-// by the one consumer.
+// Threads: `push`, `unpublished`, `publish`, `free_count` by the one producer; `peek`, `pop`,
+// `sleep`, `awake` by the one consumer.
 #ifndef MILLRACE_IO_RING_RING_H
 #define MILLRACE_IO_RING_RING_H
 
@@ -34,9 +34,16 @@ uint32_t mr_ring_free_count(struct mr_ring *ring, uint32_t wanted);
 // Copies `entry` in; the consumer sees it after mr_ring_publish(). False if full.
 MR_NODISCARD bool mr_ring_push(struct mr_ring *ring, const void *entry);
 
+// The first entry that was pushed but not published yet, for the producer to complete; NULL if
+// there is none.
+void *mr_ring_unpublished(struct mr_ring *ring);
+
 // Makes all pushed entries visible. True if the consumer was asleep (or about to
 // sleep) and must be woken: at most once for each of its sleeps.
 MR_NODISCARD bool mr_ring_publish(struct mr_ring *ring);
+
+// The oldest entry, which stays; valid until it is popped. NULL if there is none.
+const void *mr_ring_peek(struct mr_ring *ring);
 
 // Copies the oldest entry to `entry_out`. False if there is none.
 MR_NODISCARD bool mr_ring_pop(struct mr_ring *ring, void *entry_out);

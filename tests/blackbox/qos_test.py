@@ -517,6 +517,23 @@ class Windows(BrokerTest):
 class Order(BrokerTest):
     COUNT = 900  # Fewer than a queue holds: nobody reads before all are published.
 
+    def test_order_of_publishers_that_wait_for_each_other(self):
+        """Whoever publishes after a message was acknowledged doesn't overtake it, wherever the
+        publishers and the subscriber are served, and however busy it is there."""
+        topic = self.topic("t")
+        client = self.connect()
+        client.subscribe(topic, qos=1)
+        publishers = [self.connect() for _ in range(9)]
+        noise = [self.connect() for _ in range(9)]
+        burst = [mqtt.publish(self.topic("noise"), "x" * 100) for _ in range(200)]
+        self.subscriber("noise")
+        for index in range(self.COUNT):
+            noise[index % len(noise)].send(*burst)
+            publisher = publishers[index * 5 % len(publishers)]
+            publisher.publish(topic, str(index), qos=1)
+        for index in range(self.COUNT):
+            client.message(topic, str(index))
+
     def test_order_of_each_qos(self):
         """[MQTT-4.6.0-5], [MQTT-4.6.0-6]"""
         for version in (V311, V5):
