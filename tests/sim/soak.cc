@@ -120,7 +120,7 @@ bool Soak::SetUp() {
     config += "topic_cache_bytes " + std::string(next(3) == 0 ? "4096" : "1048576") + "\n";
     large_ = core.sim.pipe_bytes_max == 65536;
     may_drop_ = limited;
-    apart_ = limited && policy == "backpressure";
+    apart_ = limited && policy == "backpressure" && !options_.together;
     may_disconnect_ = limited && policy == "disconnect";
     core.config_text = config.c_str();
     char text[256];

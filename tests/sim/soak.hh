@@ -15,6 +15,9 @@ struct SoakOptions {
     uint64_t steps;  // What a client does, or the workers.
     bool keep_trace = false;
     Fault fault = Fault::kNone;
+    // Under backpressure, too, clients both publish and subscribe: then they may wait for each
+    // other.
+    bool together = false;
 };
 
 struct SoakResult {

@@ -1,4 +1,4 @@
-// bazel run //tests/sim:soak -- --seeds N --steps M [--first SEED]
+// bazel run //tests/sim:soak -- --seeds N --steps M [--first SEED] [--together]
 //
 // Runs N seeds of M steps each and prints a line for each. Ends with status 1 at the first failure,
 // with the last events before it.
@@ -26,15 +26,21 @@ int main(int argc, char **argv) {
         first = Number(wanted);
         seeds = 1;
     }
+    bool together = false;
     for (int i = 1; i < argc; i += 2) {
-        if (i + 1 < argc && std::strcmp(argv[i], "--seeds") == 0) {
+        if (std::strcmp(argv[i], "--together") == 0) {
+            together = true;
+            i--;
+        } else if (i + 1 < argc && std::strcmp(argv[i], "--seeds") == 0) {
             seeds = Number(argv[i + 1]);
         } else if (i + 1 < argc && std::strcmp(argv[i], "--steps") == 0) {
             steps = Number(argv[i + 1]);
         } else if (i + 1 < argc && std::strcmp(argv[i], "--first") == 0) {
             first = Number(argv[i + 1]);
         } else {
-            std::fprintf(stderr, "usage: soak [--seeds N] [--steps M] [--first SEED]\n");
+            std::fprintf(stderr,
+                         "usage: soak [--seeds N] [--steps M] [--first SEED] "
+                         "[--together]\n");
             return 2;
         }
     }
@@ -44,6 +50,7 @@ int main(int argc, char **argv) {
         options.seed = seed;
         options.steps = steps;
         options.keep_trace = true;
+        options.together = together;
         millrace::SoakResult result = millrace::RunSoak(options);
         std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
         std::printf(
