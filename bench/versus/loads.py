@@ -77,7 +77,7 @@ THROUGHPUT = [
     payload(1 << 20, "1 MB"),
     Load(
         "wildcard",
-        ["wildcard", "-P", 10, "-S", 1000, "-T", WILDCARD_TOPICS, "-s", PAYLOAD, "-w", 200],
+        ["wildcard", "-P", 10, "-S", 100, "-T", WILDCARD_TOPICS, "-s", PAYLOAD, "-w", 1000],
         "wildcard",
         floor=False,
         ratio_min=50,

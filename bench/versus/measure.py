@@ -38,7 +38,7 @@ class Bench:
         words = list(load.words)
         if load.group == "wildcard" and self.scale < 1:
             words[words.index("-T") + 1] = int(loads.WILDCARD_TOPICS * self.scale)
-            words[words.index("-S") + 1] = max(10, int(1000 * self.scale))
+            words[words.index("-S") + 1] = max(10, int(100 * self.scale))
         result = self.run(peer, words)
         return {
             "per_second": result["deliveries_per_second"],
