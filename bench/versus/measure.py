@@ -52,8 +52,9 @@ class Bench:
     def rated(self, peer, words):
         result = self.run(peer, words)
         values = {
+            "rate": words[words.index("-r") + 1],
             "per_second": result["deliveries_per_second"],
-            "cpu_ns": result["broker_cpu_ns_per_delivery"],
+            "cpu_ns": result["broker_cpu_ns_per_delivery"] or None,
             "memory_bytes": result["broker_memory_bytes"],
             "generator_late_p99_ns": result["own_lateness_ns"]["p99"],
         }
