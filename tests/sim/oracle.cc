@@ -388,6 +388,10 @@ Tick Oracle::OnSubscribe(int client, const std::string &filter,
             return old.ended != kNever && old.ended + 100000 < now_;
         };
         auto &all = session->subscriptions;
+        for (const Subscription &old : all) {
+            session->forgotten =
+                is_past(old) ? std::max(session->forgotten, old.ended) : session->forgotten;
+        }
         all.erase(std::remove_if(all.begin(), all.end(), is_past), all.end());
     }
     Subscription subscription = {};

@@ -93,6 +93,7 @@ struct Session {
     // By publisher's session, topic, QoS: the latest message.
     std::map<std::tuple<uint64_t, std::string, uint8_t>, uint64_t> order;
     std::set<std::string> groups_left;
+    Tick forgotten = 0;  // Of older messages nobody knows any more by which subscription they came.
 };
 
 // A shared subscription: what all its members together are owed.

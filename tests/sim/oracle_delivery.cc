@@ -106,7 +106,8 @@ void Oracle::CheckCopies(Session *session, Message *message, const Delivery &del
         }
     }
     if (delivery.retain && (replay || as_published)) {
-        bool counts = !(delivery.dup && delivery.qos == 1);
+        bool counts =
+            !(delivery.dup && delivery.qos == 1) && message->first_sent > session->forgotten;
         account.replayed += counts ? 1 : 0;
         if (account.replayed > requests + (as_published ? sent_max : 0)) {
             Fail("client %d got %s %u times as retained, for %u subscriptions", delivery.client,
@@ -122,7 +123,7 @@ void Oracle::CheckCopies(Session *session, Message *message, const Delivery &del
     if (!delivery.retain || as_published) {
         session->due.erase(message->id);
     }
-    if (!first || delivery.retain || message->will) {
+    if (!first || delivery.retain || delivery.dup || message->will) {
         return;
     }
     // What its publisher sent again may come first by that, in its place among what was sent again.
@@ -137,6 +138,10 @@ void Oracle::CheckCopies(Session *session, Message *message, const Delivery &del
 
 void Oracle::CheckLive(Session *session, Message *message, const Delivery &delivery) {
     bool replay = IsReplay(*session, *message, delivery);
+    if (message->first_sent <= session->forgotten) {
+        CheckCopies(session, message, delivery, replay || delivery.retain);
+        return;
+    }
     bool may = false;
     bool as_published = false;
     bool all_as_published = true;
