@@ -70,6 +70,7 @@ void mr_router_deliver(struct mr_router *router, struct mr_session *session,
 // Delivers to the receivers of this worker.
 static void deliver_here(struct mr_router *router, const struct mr_route *route,
                          struct mr_outgoing *outgoing, struct mr_session *publisher) {
+    outgoing->has_one_receiver = route->target_count == 1 && route->shared_count == 0;
     for (uint32_t i = 0; i < route->target_count; i++) {
         const struct mr_target *target = &route->targets[i];
         struct mr_session *session = mr_router_session(router, target->subscriber);

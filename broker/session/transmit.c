@@ -102,7 +102,8 @@ static enum mr_transmit write_packet(struct mr_session *session, struct mr_outgo
     return apart ? append_payload(session, outgoing) : MR_TRANSMIT_DONE;
 }
 
-// With bytes of its own: subscription identifiers, a topic alias or a mount point.
+// With bytes of its own: subscription identifiers, a topic alias, a mount point, or nobody to
+// share them with.
 static enum mr_transmit write_own(struct mr_session *session, struct mr_outgoing *outgoing,
                                   const struct variant *variant) {
     struct mr_link *link = session->link;
@@ -156,7 +157,7 @@ static enum mr_transmit write_publish(struct mr_session *session, struct mr_outg
                    ? MR_TRANSMIT_DONE
                    : MR_TRANSMIT_NO_MEMORY;
     }
-    if (link->mount_point != NULL ||
+    if (link->mount_point != NULL || outgoing->has_one_receiver ||
         (link->version == MR_MQTT_50 && (grant->id_count > 0 || link->aliases != NULL))) {
         return write_own(session, outgoing, variant);
     }
