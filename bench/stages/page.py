@@ -5,7 +5,7 @@ import os
 from bench.chart import chart
 from bench.stages import plan
 from bench.versus.compare import count, median, ratio, short, time_text
-from bench.versus.present import cell, table
+from bench.versus.present import cell, faults, table
 
 COLUMNS = [
     ("deliveries/s", "per_second", count),
@@ -116,17 +116,6 @@ def perf_table(report):
             own = median(report["rounds"], plan.PAIR, name, "syscalls")
             rows.append([name, short(own), short(seen)])
     return table(["variant", "its own count", "perf's"], rows) if rows else "perf isn't there."
-
-
-def faults(report):
-    lines = []
-    for number, one in enumerate(report["rounds"]):
-        for load, row in one.items():
-            for name, values in row.items():
-                if "error" in values:
-                    first = values["error"].splitlines()[0]
-                    lines.append(f"- round {number + 1}, {load}, {name}: {first}")
-    return "\n".join(lines) if lines else "None: no message was lost, doubled or out of order."
 
 
 def idle_table(report):

@@ -23,7 +23,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [os.getcwd(), ROOT]  # `bazel run` starts in the root of what it made.
 
 from bench.stages import page, plan
-from bench.versus import peers
+from bench.versus import peers, present
 from bench.versus.measure import Bench, attempt
 from bench.versus.versus import machine, release_broker
 
@@ -207,16 +207,7 @@ def main():
         "lookup_ns": lookup_times(os.path.abspath(options.lookup), bench.scale),
         "rounds": rounds,
     }
-    os.makedirs(options.out, exist_ok=True)
-    with open(os.path.join(options.out, "stages.json"), "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=1)
-    text = page.markdown(report)
-    with open(os.path.join(options.out, "stages.md"), "w", encoding="utf-8") as file:
-        file.write(text)
-    page.draw(report, options.out)
-    print(text)
-    failed = [v for one in rounds for row in one.values() for v in row.values() if "error" in v]
-    return 1 if failed else 0
+    return present.store(report, "stages", page.markdown, page.draw, options.out)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The report of a comparison: a page of tables and the charts."""
 
+import json
 import os
 
 from bench.chart import chart
@@ -197,3 +198,17 @@ def draw(report, folder):
         )
     for name, svg in charts.items():
         chart.write(os.path.join(folder, f"versus-{name}.svg"), svg)
+
+
+def store(report, name, to_text, to_charts, folder):
+    """Writes NAME.json, NAME.md and the charts. Returns the program's exit code."""
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name + ".json"), "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=1)
+    text = to_text(report)
+    with open(os.path.join(folder, name + ".md"), "w", encoding="utf-8") as file:
+        file.write(text)
+    to_charts(report, folder)
+    print(text)
+    rows = [row for one in report["rounds"] for row in one.values()]
+    return 1 if any("error" in values for row in rows for values in row.values()) else 0

@@ -11,7 +11,6 @@ command may contain {port}, {workers} and {dir}; it has to listen on 127.0.0.1:{
 """
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -200,16 +199,7 @@ def main():
         "pinned": bool(pin),
         "scale": options.scale,
     }
-    os.makedirs(options.out, exist_ok=True)
-    with open(os.path.join(options.out, "versus.json"), "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=1)
-    text = present.markdown(report)
-    with open(os.path.join(options.out, "versus.md"), "w", encoding="utf-8") as file:
-        file.write(text)
-    present.draw(report, options.out)
-    print(text)
-    failed = [r for one in rounds for row in one.values() for r in row.values() if "error" in r]
-    return 1 if failed else 0
+    return present.store(report, "versus", present.markdown, present.draw, options.out)
 
 
 if __name__ == "__main__":

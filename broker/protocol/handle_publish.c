@@ -169,16 +169,13 @@ static enum mr_handled publish_complete(struct mr_client *client, struct mr_publ
         return acknowledge(client, publish, reason);
     }
     uint64_t expires_ms = 0;
-    bool has_expiry =
-        mr_properties_bit(publish->properties_present, MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
-    if (has_expiry) {
+    if (mr_properties_bit(publish->properties_present, MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL)) {
         expires_ms = router->env.now_ms + (uint64_t)publish->message_expiry_s * 1000;
     }
     struct mr_outgoing outgoing;
     mr_outgoing_init(&outgoing, &router->env.scratch, publish, buf,
                      mr_client_session(client)->subscriber, expires_ms);
-    if (publish->qos == 0 && !publish->retain && publish->topic_alias == 0 && !has_expiry &&
-        packet.len > 0) {
+    if (packet.len > 0 && mr_run_may_start(publish)) {
         outgoing.wire = packet;
         outgoing.wire_version = client->link.version;
     }
