@@ -15,8 +15,14 @@ extern "C" {
 #endif
 
 #define MR_NODISCARD __attribute__((warn_unused_result))
+// _GNU_SOURCE gives Windows the printf() of POSIX; gcc there has to be told.
+#ifdef __MINGW32__
+#define MR_PRINTF(format_index, first_index) \
+    __attribute__((format(gnu_printf, format_index, first_index)))
+#else
 #define MR_PRINTF(format_index, first_index) \
     __attribute__((format(printf, format_index, first_index)))
+#endif
 #define MR_LIKELY(x) __builtin_expect(!!(x), 1)
 #define MR_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define MR_ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
