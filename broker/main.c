@@ -17,6 +17,7 @@
 #include "broker/version.h"
 #include "io/epoll/epoll.h"
 #include "io/uring/uring.h"
+#include "io/uv/uv.h"
 
 // Descriptors beside the connections: listeners, loops, the log, standard streams.
 #define OTHER_DESCRIPTORS 64u
@@ -153,7 +154,10 @@ static const struct mr_io_backend *choose_backend(const struct mr_config *config
         mr_log(MR_LOG_WARNING, "Using epoll instead of io_uring: %s.", why);
         return &mr_io_epoll;
     }
-    mr_log(MR_LOG_ERROR, "No such io backend: %s. This build has: auto, epoll, io_uring.",
+    if (strcmp(config->io_backend, "uv") == 0) {
+        return &mr_io_uv;
+    }
+    mr_log(MR_LOG_ERROR, "No such io backend: %s. This build has: auto, epoll, io_uring, uv.",
            config->io_backend);
     return NULL;
 }

@@ -32,7 +32,7 @@ static const struct mr_choice slow_policies[] = {
 };
 
 static const struct mr_choice io_backends[] = {
-    {"auto", 0}, {"epoll", 0}, {"io_uring", 0}, {NULL, 0}};
+    {"auto", 0}, {"epoll", 0}, {"io_uring", 0}, {"uv", 0}, {NULL, 0}};
 
 const struct mr_choice mr_log_type_words[] = {
     {"debug", MR_LOG_DEBUG},
@@ -295,7 +295,7 @@ const struct mr_directive mr_directives[] = {
      .preset_word = "auto",
      .help = "*Millrace's own.* How the system is asked for input and output. auto is epoll. "
              "io_uring needs Linux 6.12; where it is missing or forbidden, epoll is used and a "
-             "line of the log says so."},
+             "line of the log says so. uv is libuv, for systems that have none of them."},
     {.name = "slow_consumer_policy",
      GLOBAL(slow_policy),
      .kind = MR_KIND_CHOICE,

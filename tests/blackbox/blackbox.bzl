@@ -6,6 +6,7 @@ def blackbox_test(
         data = [],
         workers = [1],
         io_uring = False,
+        uv = False,
         size = "medium",
         **kwargs):
     """Declares a test of the broker: `name`.py, run once for each number of workers.
@@ -18,6 +19,7 @@ def blackbox_test(
         between two of them. The first one's test has the plain name.
       io_uring: also run it with that backend, and two workers. Where the system
         does not have it, the broker falls back to the ordinary one.
+      uv: also run it with libuv, and two workers.
       size: size of the test.
       **kwargs: passed on.
     """
@@ -27,6 +29,8 @@ def blackbox_test(
     ]
     if io_uring:
         variants.append((name + "_io_uring", 2, "--io=io_uring"))
+    if uv:
+        variants.append((name + "_uv", 2, "--io=uv"))
     for variant, count, io in variants:
         native.sh_test(
             name = variant,
