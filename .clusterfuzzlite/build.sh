@@ -1,0 +1,3 @@
+#!/bin/bash -eu
+# The same targets in the same way as OSS-Fuzz.
+exec "$SRC/millrace/fuzz/oss-fuzz/build.sh"
