@@ -5,7 +5,7 @@
     seeds.py --check    fails unless they are there, as they are made here
 
 Sections are those of MQTT 5.0; where an example differs in 3.1.1, its own section is named. What
-real clients send is recorded by capture.py; what campaigns find is added by campaign.py --update.
+campaigns find is added by campaign.py --update.
 """
 
 import os
