@@ -1,102 +1,16 @@
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
+// Folders, and files for the reader of configurations; the system's part is beside it.
 #include <stdlib.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "broker/cli/internal.h"
 #include "broker/cli/process.h"
 
 #define FOLDER_FILES_MAX 10000u
 
-enum mr_err mr_file_error(int os_error) {
-    switch (os_error) {
-        case ENOENT:
-        case ENOTDIR:
-            return MR_ERR_NOTFOUND;
-        case EACCES:
-        case EPERM:
-        case EROFS:
-            return MR_ERR_ACCESS;
-        case ENOMEM:
-            return MR_ERR_NOMEM;
-        case EMFILE:
-        case ENFILE:
-            return MR_ERR_NOFILES;
-        case EISDIR:
-        case ELOOP:
-        case ENAMETOOLONG:
-        case EINVAL:
-            return MR_ERR_INVALID;
-        case EFBIG:
-            return MR_ERR_LIMIT;
-        default:
-            return MR_ERR_IO;
-    }
-}
-
-// Reads until the end: the size that stat() names is only a hint, for /proc and pipes.
-static enum mr_err read_all(int fd, size_t hint, char **text_out, size_t *len_out) {
-    size_t capacity = hint < 4096 ? 4096 : hint + 1;
-    size_t len = 0;
-    char *text = malloc(capacity);
-    for (;;) {
-        if (text == NULL) {
-            return MR_ERR_NOMEM;
-        }
-        ssize_t got = read(fd, text + len, capacity - 1 - len);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            int os_error = errno;
-            free(text);
-            return mr_file_error(os_error);
-        }
-        len += (size_t)got;
-        if (got == 0) {
-            break;
-        }
-        if (len > MR_FILE_BYTES_MAX) {
-            free(text);
-            return MR_ERR_LIMIT;
-        }
-        if (len == capacity - 1) {
-            capacity *= 2;
-            char *larger = realloc(text, capacity);
-            if (larger == NULL) {
-                free(text);
-            }
-            text = larger;
-        }
-    }
-    text[len] = '\0';
-    *text_out = text;
-    *len_out = len;
-    return MR_OK;
-}
-
-enum mr_err mr_file_read(const char *path, char **text_out, size_t *len_out) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return mr_file_error(errno);
-    }
-    struct stat status;
-    enum mr_err err = MR_OK;
-    if (fstat(fd, &status) != 0) {
-        err = mr_file_error(errno);
-    } else if (S_ISDIR(status.st_mode)) {
-        err = MR_ERR_INVALID;
-    } else if (status.st_size > (off_t)MR_FILE_BYTES_MAX) {
-        err = MR_ERR_LIMIT;
-    } else {
-        err = read_all(fd, status.st_size > 0 ? (size_t)status.st_size : 0, text_out, len_out);
-    }
-    close(fd);
-    return err;
-}
+struct names {
+    char **all;
+    size_t count;
+};
 
 // Mosquitto's: without regard to case, but capitals before small letters of the same name.
 static int compare_names(const void *left, const void *right) {
@@ -113,59 +27,42 @@ static bool wanted(const char *name) {
            strcmp(name + len - (sizeof(end) - 1), end) == 0;
 }
 
-static void free_names(char **names, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        free(names[i]);
+static enum mr_err add_name(void *ctx, const char *name) {
+    struct names *names = ctx;
+    if (!wanted(name)) {
+        return MR_OK;
     }
-    free(names);
-}
-
-static enum mr_err add_name(char ***names, size_t *count, const char *name) {
-    if (*count == FOLDER_FILES_MAX) {
+    if (names->count == FOLDER_FILES_MAX) {
         return MR_ERR_LIMIT;
     }
-    char **longer = realloc(*names, (*count + 1) * sizeof(**names));
+    char **longer = realloc(names->all, (names->count + 1) * sizeof(*longer));
     if (longer == NULL) {
         return MR_ERR_NOMEM;
     }
-    *names = longer;
-    longer[*count] = strdup(name);
-    if (longer[*count] == NULL) {
+    names->all = longer;
+    longer[names->count] = strdup(name);
+    if (longer[names->count] == NULL) {
         return MR_ERR_NOMEM;
     }
-    (*count)++;
+    names->count++;
     return MR_OK;
 }
 
 enum mr_err mr_folder_list(const char *folder, char ***names_out, size_t *count_out) {
-    DIR *stream = opendir(folder);
-    if (stream == NULL) {
-        return mr_file_error(errno);
-    }
-    char **names = NULL;
-    size_t count = 0;
-    enum mr_err err = MR_OK;
-    while (err == MR_OK) {
-        errno = 0;
-        const struct dirent *entry = readdir(stream);
-        if (entry == NULL) {
-            err = errno == 0 ? MR_OK : mr_file_error(errno);
-            break;
-        }
-        if (wanted(entry->d_name)) {
-            err = add_name(&names, &count, entry->d_name);
-        }
-    }
-    closedir(stream);
+    struct names names = {NULL, 0};
+    enum mr_err err = mr_folder_each(folder, add_name, &names);
     if (err != MR_OK) {
-        free_names(names, count);
+        for (size_t i = 0; i < names.count; i++) {
+            free(names.all[i]);
+        }
+        free(names.all);
         return err;
     }
-    if (count > 0) {
-        qsort(names, count, sizeof(*names), compare_names);
+    if (names.count > 0) {
+        qsort(names.all, names.count, sizeof(*names.all), compare_names);
     }
-    *names_out = names;
-    *count_out = count;
+    *names_out = names.all;
+    *count_out = names.count;
     return MR_OK;
 }
 

@@ -1,6 +1,6 @@
 // What the broker asks of the system beside its input and output: files as a whole,
-// places to log to, and the process itself. Beside main.c, this is the only place of the
-// broker with system calls.
+// places to log to, and the process itself. With requests.h, this is the only place of the
+// broker with system calls. Texts are UTF-8 on every system, paths too.
 //
 // Threads: the process functions before there are others; the rest as said.
 #ifndef MILLRACE_BROKER_CLI_PROCESS_H
@@ -34,7 +34,8 @@ struct mr_config_reader mr_files_reader(void);
 
 struct mr_log_output;  // Opaque.
 
-// The places that `config` names: standard output, standard error, a file, syslog. Lines
+// The places that `config` names: standard output, standard error, a file, syslog (on Windows
+// the event log). Lines
 // for `log_dest topic` go to `topic`, which may be NULL. The texts of `config` are copied.
 // Errors: those of opening the file, for which `*os_error` gets the system's number.
 MR_NODISCARD enum mr_err mr_log_output_open(struct mr_log_output **out,
@@ -62,15 +63,28 @@ void mr_pid_file_remove(const char *path);
 // If root started the process, it becomes `user`, for good; NULL: "mosquitto" if there is
 // such a user, else "nobody"; "root": it stays. Does nothing if it isn't root. A log file
 // that is to be reopened and a pid file that is to be removed have to be that user's.
-// Errors: MR_ERR_NOTFOUND (no such user), MR_ERR_ACCESS.
+// Errors: MR_ERR_NOTFOUND (no such user), MR_ERR_ACCESS, MR_ERR_UNSUPPORTED (Windows).
 MR_NODISCARD enum mr_err mr_process_drop_privileges(const char *user, int *os_error);
 
-// Lifts the number of open files to what the system allows; returns that limit.
+// Lifts the number of open files to what the system allows; returns that limit, UINT64_MAX if
+// there is none.
 uint64_t mr_process_raise_files(void);
+
+// Processors that may be used; at least 1.
+uint32_t mr_process_cores(void);
+// Memory that the system counts for this process, now and at most so far; 0: unknown.
+void mr_process_memory(uint64_t *bytes_out, uint64_t *bytes_max_out);
+// Bytes that nobody can foresee. False: the system has none.
+MR_NODISCARD bool mr_process_random(void *out, size_t len);
+
+// What an `os_error` of this header or of io means, in words. Returns `out`.
+#define MR_OS_ERROR_BYTES 160
+const char *mr_os_error_text(int os_error, char out[MR_OS_ERROR_BYTES]);
 
 // Going into the background in two steps, so that the caller's shell sees whether the
 // start succeeded: begin() returns in a child only; its parent waits for ready() and exits
-// with 0 then, or with the child's status if that ends before.
+// with 0 then, or with the child's status if that ends before. Errors: MR_ERR_NOFILES,
+// MR_ERR_NOMEM, MR_ERR_IO, MR_ERR_UNSUPPORTED (Windows, which has services).
 struct mr_daemon {
     int fd;  // Private.
 };

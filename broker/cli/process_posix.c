@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -89,6 +90,36 @@ uint64_t mr_process_raise_files(void) {
         }
     }
     return limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t)limit.rlim_cur;
+}
+
+uint32_t mr_process_cores(void) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores > 0 ? (uint32_t)cores : 1;
+}
+
+void mr_process_memory(uint64_t *bytes_out, uint64_t *bytes_max_out) {
+    char *text;
+    size_t len;
+    *bytes_out = 0;
+    *bytes_max_out = 0;
+    if (mr_file_read("/proc/self/status", &text, &len) != MR_OK) {
+        return;
+    }
+    const char *now = strstr(text, "VmRSS:");
+    const char *max = strstr(text, "VmHWM:");
+    *bytes_out = now != NULL ? strtoull(now + strlen("VmRSS:"), NULL, 10) * 1024 : 0;
+    *bytes_max_out = max != NULL ? strtoull(max + strlen("VmHWM:"), NULL, 10) * 1024 : 0;
+    free(text);
+}
+
+bool mr_process_random(void *out, size_t len) {
+    // So few bytes come at once, or not at all.
+    return getrandom(out, len, 0) == (ssize_t)len;
+}
+
+const char *mr_os_error_text(int os_error, char out[MR_OS_ERROR_BYTES]) {
+    (void)snprintf(out, MR_OS_ERROR_BYTES, "%s", strerror(os_error));
+    return out;
 }
 
 // ----------------------------------------------------------------------- background
