@@ -23,13 +23,13 @@ debian_sources = repository_rule(
 def _mimalloc_source_impl(ctx):
     folder = ctx.os.environ.get("MILLRACE_MIMALLOC")
     if not folder:
-        fail("mimalloc's source is missing. tools/bazel fetches it for a build with " +
-             "--config=release --config=windows.")
+        fail("MILLRACE_MIMALLOC has to name a folder with mimalloc's source (apt-get source " +
+             "--download-only mimalloc, unpacked).")
     for name in ctx.path(folder).readdir():
         ctx.symlink(name, name.basename)
     ctx.symlink(ctx.attr.build_file, "BUILD")
 
-# Where tools/bazel has put mimalloc's source.
+# mimalloc's source, in the folder that the variable names.
 mimalloc_source = repository_rule(
     implementation = _mimalloc_source_impl,
     attrs = {"build_file": attr.label()},
