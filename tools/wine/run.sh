@@ -21,4 +21,7 @@ use() {
     . "$(dirname "$0")/environment.sh"
 }
 use "$folder"
+# GoogleTest on Windows takes Bazel's path of the report for a relative one. Bazel makes the report
+# itself when there is none.
+unset XML_OUTPUT_FILE
 "$wine" "$@"
