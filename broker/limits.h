@@ -41,8 +41,9 @@
 #define MR_QUEUED_BYTES_DEFAULT (64u << 20)
 
 // Output that a connection may have pending before messages wait in its session's queue,
-// where the slow-consumer policy applies: `outbox_bytes`.
-#define MR_OUTBOX_BYTES_DEFAULT (1u << 20)
+// where the slow-consumer policy applies: `outbox_bytes`. Twice what a loop takes in within one
+// turn, so that one busy turn alone makes nobody slow.
+#define MR_OUTBOX_BYTES_DEFAULT (2u << 20)
 #define MR_OUTBOX_BYTES_CEILING (1u << 30)
 
 // Whole packet that a client may send, in bytes; `max_packet_size`.

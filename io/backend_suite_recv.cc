@@ -71,7 +71,7 @@ TEST_P(BackendTest, AnIdleStreamHoldsNoBuffer) {
         RunUntil([&] { return pair.conn->received.size() == 100; });
     }
     EXPECT_LE(PoolStats().in_use_count, backend_->RecvBufCount());
-    EXPECT_LE(PoolStats().in_use_bytes, backend_->RecvBufCount() * 65536u);
+    EXPECT_LE(PoolStats().in_use_bytes, backend_->RecvBufCount() * 262144u);
 }
 
 TEST_P(BackendTest, ShortRestsDoNotPinReceiveBuffers) {
@@ -90,7 +90,7 @@ TEST_P(BackendTest, ShortRestsDoNotPinReceiveBuffers) {
         RunUntil([&] { return busy.conn->received.size() == 50000; });
         busy.conn->received.clear();
     }
-    EXPECT_LE(PoolStats().in_use_bytes, backend_->RecvBufCount() * 65536u + 50 * 1024);
+    EXPECT_LE(PoolStats().in_use_bytes, backend_->RecvBufCount() * 262144u + 50 * 1024);
     for (Pair &pair : pairs) {
         SendAll(pair.peer.get(), Pattern(999));
         RunUntil([&] { return pair.conn->received.size() == 1000; });

@@ -37,9 +37,9 @@ struct mr_loop_options {
     // Last thing in a turn before sending; returns true if the loop should not wait
     // in the next turn, because there is work that came from elsewhere. May be NULL.
     bool (*on_turn_end)(void *ctx);
-    uint32_t recv_bytes;           // Size of receive buffers; 0: 64 KiB.
+    uint32_t recv_bytes;           // Size of receive buffers; 0: 256 KiB.
     uint32_t recv_turn_bytes_max;  // One stream's share of a turn; 0: 256 KiB. For fairness.
-    // What all streams together may receive in a turn; 0: 512 KiB. What came in is sent on while
+    // What all streams together may receive in a turn; 0: 1 MiB. What came in is sent on while
     // it is in the cache, and before output piles up.
     uint32_t recv_loop_bytes_max;
     struct mr_buf_pool_options pool;

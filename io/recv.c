@@ -12,9 +12,9 @@
 
 // Below this a receive buffer would only cost system calls.
 #define RECV_BYTES_MIN 256u
-#define RECV_BYTES_DEFAULT 65536u
+#define RECV_BYTES_DEFAULT 262144u
 #define RECV_TURN_BYTES_DEFAULT 262144u
-#define RECV_LOOP_BYTES_DEFAULT 524288u
+#define RECV_LOOP_BYTES_DEFAULT 1048576u
 // Copying so much costs about as much as entering the kernel.
 #define RECV_JOIN_BYTES 4096u
 

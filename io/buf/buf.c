@@ -22,8 +22,8 @@
 // Four classes to a doubling: a step is 25 % at 64 bytes and 14 % just before 128.
 #define CLASS_BYTES_MIN_LOG2 6u
 #define CLASS_BYTES_MIN (1u << CLASS_BYTES_MIN_LOG2)
-#define CLASS_BYTES_MAX (64u * 1024u)
-#define CLASS_COUNT 41u
+#define CLASS_BYTES_MAX (256u * 1024u)
+#define CLASS_COUNT 49u
 // The class of what is too large for free lists.
 #define CLASS_LARGE CLASS_COUNT
 
@@ -32,7 +32,7 @@
 #define ALIGN_SLACK (_Alignof(max_align_t) >= DATA_ALIGN ? 0u : DATA_ALIGN)
 #define HEADER_BYTES ((sizeof(struct mr_buf) + DATA_ALIGN - 1) / DATA_ALIGN * DATA_ALIGN)
 
-#define CACHED_BYTES_DEFAULT (64u * CLASS_BYTES_MAX)
+#define CACHED_BYTES_DEFAULT (16u * CLASS_BYTES_MAX)
 
 // A release pays for at most so many evictions of colder buffers.
 #define EVICT_COUNT_MAX 16u

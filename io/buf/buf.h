@@ -38,7 +38,7 @@ struct mr_buf_pool_options {
     // Bytes that may be in use at once, 0 for no limit. Beyond: mr_buf_new gives NULL.
     uint64_t bytes_max;
     // Bytes kept on free lists for reuse; the rest goes back to the allocator. 0: 4 MiB,
-    // which is 64 of the largest class; MR_BUF_CACHE_NONE: none.
+    // which is 16 of the largest class; MR_BUF_CACHE_NONE: none.
     uint64_t cached_bytes_max;
 };
 #define MR_BUF_CACHE_NONE UINT64_MAX
@@ -74,7 +74,7 @@ void mr_buf_pool_stats(const struct mr_buf_pool *pool, struct mr_buf_stats *out)
 
 // Returns owned a buffer of at least `bytes` bytes with one reference, or NULL if
 // memory or the pool's limit is exhausted. Sizes go in steps of at most 25 % up to
-// 64 KiB and come from free lists; larger ones come from the allocator.
+// 256 KiB and come from free lists; larger ones come from the allocator.
 struct mr_buf *mr_buf_new(struct mr_buf_pool *pool, size_t bytes);
 
 // Internal: the pool entered by the calling thread.

@@ -78,7 +78,7 @@ void OnOtherThread(Fn fn, mr_buf_pool *pool = nullptr) {
 }
 
 TEST_F(Buf, IsNewWithOneReferenceAndAlignedData) {
-    for (size_t bytes : {0, 1, 63, 64, 65, 1000, 4096, 65536, 65537, 1000000}) {
+    for (size_t bytes : {0, 1, 63, 64, 65, 1000, 4096, 65536, 65537, 262144, 262145, 1000000}) {
         mr_buf *buf = New(bytes);
         ASSERT_NE(nullptr, buf);
         EXPECT_GE(buf->capacity, bytes);
@@ -91,8 +91,9 @@ TEST_F(Buf, IsNewWithOneReferenceAndAlignedData) {
 }
 
 TEST_F(Buf, WastesAtMostAQuarter) {
+    Use(NewPool(0, 8 << 20));
     uint32_t previous = 64;
-    for (size_t bytes = 65; bytes <= 65536; bytes++) {
+    for (size_t bytes = 65; bytes <= 262144; bytes++) {
         mr_buf *buf = New(bytes);
         ASSERT_GE(buf->capacity, bytes);
         // The next smaller class is too small, so this is what a step wastes at most.
@@ -103,13 +104,13 @@ TEST_F(Buf, WastesAtMostAQuarter) {
         }
         mr_buf_unref(buf);
     }
-    EXPECT_EQ(65536u, previous);
-    // One allocation for each class, 40 above 64 bytes.
-    EXPECT_EQ(40u, Stats(pool_).allocated_count);
+    EXPECT_EQ(262144u, previous);
+    // One allocation for each class, 48 above 64 bytes.
+    EXPECT_EQ(48u, Stats(pool_).allocated_count);
 }
 
 TEST_F(Buf, OfAFullPayloadIsExactlyThatLarge) {
-    for (uint32_t bytes = 64; bytes <= 65536; bytes *= 2) {
+    for (uint32_t bytes = 64; bytes <= 262144; bytes *= 2) {
         mr_buf *buf = New(bytes);
         EXPECT_EQ(bytes, buf->capacity);
         mr_buf_unref(buf);
@@ -131,8 +132,8 @@ TEST_F(Buf, ComesFromAFreeListTheSecondTime) {
 }
 
 TEST_F(Buf, AboveTheLargestClassGoesBackToTheAllocator) {
-    mr_buf_unref(New(65537));
-    mr_buf_unref(New(65537));
+    mr_buf_unref(New(262145));
+    mr_buf_unref(New(262145));
     mr_buf_stats stats = Stats(pool_);
     EXPECT_EQ(2u, stats.allocated_count);
     EXPECT_EQ(0u, stats.reused_count);
