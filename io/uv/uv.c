@@ -180,9 +180,11 @@ static enum mr_err loop_wait(struct mr_loop *loop, uint64_t wait_ms) {
         uv_run(&state->loop, UV_RUN_ONCE);
         return MR_OK;
     }
-    // It counts from the time at which it last looked at the clock.
+    // It counts from the time at which it last looked at the clock. It repeats because uv_run
+    // looks at its timers before it waits: one that was over by then would leave it waiting for
+    // ever.
     uv_update_time(&state->loop);
-    uv_timer_start(&state->timer, on_timer, wait_ms, 0);
+    uv_timer_start(&state->timer, on_timer, wait_ms, 1);
     uv_run(&state->loop, UV_RUN_ONCE);
     uv_timer_stop(&state->timer);
     return MR_OK;

@@ -2,11 +2,28 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+#include <uv.h>
+
+#include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
 
 #include "io/backend_suite.h"
 #include "io/socket_suite.h"
+
+// The linker leads the backend's calls to uv_run() here.
+static unsigned run_delay_us;
+extern "C" int __real_uv_run(uv_loop_t *loop, uv_run_mode mode);
+extern "C" int __wrap_uv_run(uv_loop_t *loop, uv_run_mode mode) {
+    if (run_delay_us > 0) {
+        usleep(run_delay_us);
+    }
+    return __real_uv_run(loop, mode);
+}
 
 namespace {
 
@@ -82,6 +99,52 @@ TEST_P(UvTest, ADescriptorMayBeUsedAgainInTheTurnThatClosedIt) {
     EXPECT_EQ(handle, second);
     SendAll(first.peer.get(), "hello");
     RunUntil([&] { return conns_.back()->received == "hello"; });
+}
+
+// Wakes the loop if it still waits after longer than anything takes.
+class Watchdog {
+ public:
+    explicit Watchdog(mr_loop *loop) : thread_([this, loop] { Watch(loop); }) {
+    }
+    ~Watchdog() {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            done_ = true;
+        }
+        condition_.notify_one();
+        thread_.join();
+    }
+    bool barked() {
+        std::lock_guard<std::mutex> lock(mutex_);
+        return barked_;
+    }
+
+ private:
+    void Watch(mr_loop *loop) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        while (!condition_.wait_for(lock, std::chrono::seconds(20), [this] { return done_; })) {
+            barked_ = true;
+            mr_loop_wake(loop);
+        }
+    }
+
+    std::mutex mutex_;
+    std::condition_variable condition_;
+    bool done_ = false;
+    bool barked_ = false;
+    std::thread thread_;  // Last: it uses the others.
+};
+
+// A thread that is kept from running between the start of the timer and the wait.
+TEST_P(UvTest, AWaitThatIsOverBeforeItBeginsStillEnds) {
+    Turn(1);
+    Watchdog watchdog(loop());
+    run_delay_us = 5000;
+    for (int i = 0; i < 20 && !watchdog.barked(); i++) {
+        Turn(1);
+    }
+    run_delay_us = 0;
+    EXPECT_FALSE(watchdog.barked()) << "it waited for ever";
 }
 
 }  // namespace
