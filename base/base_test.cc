@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <string>
+
+#include "base/aligned.h"
 
 TEST(Err, EachHasAText) {
     EXPECT_STREQ("success", mr_err_text(MR_OK));
@@ -44,4 +47,15 @@ struct Outer {
 TEST(ContainerOf, FindsTheOuterStruct) {
     Outer outer = {1, 2};
     EXPECT_EQ(&outer, MR_CONTAINER_OF(&outer.second, Outer, second));
+}
+
+TEST(Aligned, MemoryBeginsWhereItShould) {
+    for (size_t alignment = 16; alignment <= 4096; alignment *= 2) {
+        void *memory = mr_aligned_alloc(alignment, 2 * alignment);
+        ASSERT_NE(nullptr, memory);
+        EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(memory) % alignment);
+        std::memset(memory, 0xa5, 2 * alignment);
+        mr_aligned_free(memory);
+    }
+    mr_aligned_free(nullptr);
 }

@@ -3,7 +3,8 @@
 #include <assert.h>
 #include <stdalign.h>
 #include <stdatomic.h>
-#include <stdlib.h>
+
+#include "base/aligned.h"
 
 // An away reader's `seen`; epochs start above it.
 #define EPOCH_AWAY 0u
@@ -30,7 +31,7 @@ struct mr_epoch {
 static_assert(MR_EPOCH_READERS_MAX == 64, "`registered` has a bit for each reader");
 
 enum mr_err mr_epoch_new(struct mr_epoch **out) {
-    struct mr_epoch *epoch = aligned_alloc(CACHE_LINE, sizeof(*epoch));
+    struct mr_epoch *epoch = mr_aligned_alloc(CACHE_LINE, sizeof(*epoch));
     if (epoch == NULL) {
         return MR_ERR_NOMEM;
     }
@@ -70,7 +71,7 @@ void mr_epoch_free(struct mr_epoch *epoch) {
         MR_ASSERT(atomic_load(&epoch->readers[i].seen) == EPOCH_AWAY);
     }
     free_before(epoch, UINT64_MAX, SIZE_MAX);
-    free(epoch);
+    mr_aligned_free(epoch);
 }
 
 enum mr_err mr_epoch_register(struct mr_epoch *epoch, uint32_t *reader_out) {

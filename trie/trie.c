@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdalign.h>
-#include <stdlib.h>
 
+#include "base/aligned.h"
 #include "trie/hash.h"
 #include "trie/members.h"
 #include "trie/memory.h"
@@ -68,14 +68,14 @@ fail_lock:
 }
 
 enum mr_err mr_trie_new(struct mr_trie **out, const struct mr_trie_options *options) {
-    struct mr_trie *trie = aligned_alloc(alignof(struct mr_trie), sizeof(*trie));
+    struct mr_trie *trie = mr_aligned_alloc(alignof(struct mr_trie), sizeof(*trie));
     if (trie == NULL) {
         return MR_ERR_NOMEM;
     }
     memset(trie, 0, sizeof(*trie));
     enum mr_err err = trie_init(trie, options);
     if (err != MR_OK) {
-        free(trie);
+        mr_aligned_free(trie);
         return err;
     }
     *out = trie;
@@ -103,7 +103,7 @@ void mr_trie_free(struct mr_trie *trie) {
     mr_versions_fini(&trie->versions, &trie->memory);
     MR_DEBUG_ASSERT(trie->memory.bytes == 0);
     (void)pthread_mutex_destroy(&trie->lock);
-    free(trie);
+    mr_aligned_free(trie);
 }
 
 struct mr_epoch *mr_trie_epoch(struct mr_trie *trie) {

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/aligned.h"
+
 // Two workers that serve different clients meet in one shard once in so many times.
 #define SHARDS 256u
 #define BUCKETS_MIN 16u
@@ -43,7 +45,7 @@ struct mr_registry {
 };
 
 enum mr_err mr_registry_new(struct mr_registry **out, uint64_t hash_seed) {
-    struct mr_registry *registry = aligned_alloc(CACHE_LINE_BYTES, sizeof(*registry));
+    struct mr_registry *registry = mr_aligned_alloc(CACHE_LINE_BYTES, sizeof(*registry));
     if (registry == NULL) {
         return MR_ERR_NOMEM;
     }
@@ -54,7 +56,7 @@ enum mr_err mr_registry_new(struct mr_registry **out, uint64_t hash_seed) {
             while (i > 0) {
                 pthread_mutex_destroy(&registry->shards[--i].lock);
             }
-            free(registry);
+            mr_aligned_free(registry);
             return MR_ERR_NOMEM;
         }
     }
@@ -79,7 +81,7 @@ void mr_registry_free(struct mr_registry *registry) {
         }
         free(map);
     }
-    free(registry);
+    mr_aligned_free(registry);
 }
 
 // -------------------------------------------------------------------- client ids

@@ -2,7 +2,8 @@
 
 #include <assert.h>
 #include <stdatomic.h>
-#include <stdlib.h>
+
+#include "base/aligned.h"
 
 // Two lines of 64 bytes: common processors fetch lines in pairs.
 #define CACHE_LINE_BYTES 128
@@ -45,7 +46,7 @@ enum mr_err mr_ring_new(struct mr_ring **out, uint32_t entry_count, uint32_t ent
     if (bytes > ENTRIES_BYTES_MAX) {
         return MR_ERR_NOMEM;
     }
-    struct mr_ring *ring = aligned_alloc(CACHE_LINE_BYTES, sizeof(*ring) + (size_t)bytes);
+    struct mr_ring *ring = mr_aligned_alloc(CACHE_LINE_BYTES, sizeof(*ring) + (size_t)bytes);
     if (ring == NULL) {
         return MR_ERR_NOMEM;
     }
@@ -67,7 +68,7 @@ enum mr_err mr_ring_new(struct mr_ring **out, uint32_t entry_count, uint32_t ent
 }
 
 void mr_ring_free(struct mr_ring *ring) {
-    free(ring);
+    mr_aligned_free(ring);
 }
 
 static uint8_t *entry_at(struct mr_ring *ring, uint32_t position) {
