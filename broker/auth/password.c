@@ -1,12 +1,14 @@
 // Password files: `user:$7$iterations$salt$hash` and `user:$6$salt$hash`.
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <assert.h>
 #include <stdlib.h>
 
+#include "broker/auth/digest.h"
 #include "broker/auth/internal.h"
 
 #define USER_NAME_BYTES_MAX 65535  // A UTF-8 string of MQTT.
 #define PASSWORD_BYTES_MAX 65535   // Binary data of MQTT.
+
+static_assert(MR_PASSWORD_HASH_BYTES == MR_DIGEST_BYTES, "both hashes are SHA-512's");
 
 // ------------------------------------------------------------------------ the file
 
@@ -219,7 +221,7 @@ void mr_password_list_fini(struct mr_password_list *list) {
     mr_name_table_fini(&list->table);
     free(list->names);
     if (list->entries != NULL) {
-        OPENSSL_cleanse(list->entries, list->capacity * sizeof(*list->entries));
+        mr_digest_clear(list->entries, list->capacity * sizeof(*list->entries));
     }
     free(list->entries);
     free(list->text);
@@ -230,19 +232,10 @@ void mr_password_list_fini(struct mr_password_list *list) {
 
 static bool digest(const struct mr_password *entry, struct mr_slice password,
                    uint8_t out[MR_PASSWORD_HASH_BYTES]) {
-    if (entry->kind == MR_PASSWORD_PBKDF2) {
-        return PKCS5_PBKDF2_HMAC((const char *)password.data, (int)password.len, entry->salt,
-                                 (int)entry->salt_len, entry->iterations, EVP_sha512(),
-                                 MR_PASSWORD_HASH_BYTES, out) == 1;
-    }
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    unsigned len = 0;
-    bool done = context != NULL && EVP_DigestInit_ex(context, EVP_sha512(), NULL) == 1 &&
-                EVP_DigestUpdate(context, password.data, password.len) == 1 &&
-                EVP_DigestUpdate(context, entry->salt, entry->salt_len) == 1 &&
-                EVP_DigestFinal_ex(context, out, &len) == 1 && len == MR_PASSWORD_HASH_BYTES;
-    EVP_MD_CTX_free(context);
-    return done;
+    struct mr_slice salt = mr_slice_of(entry->salt, entry->salt_len);
+    return entry->kind == MR_PASSWORD_PBKDF2
+               ? mr_digest_pbkdf2(out, password, salt, (uint32_t)entry->iterations)
+               : mr_digest_sha512(out, password, salt);
 }
 
 bool mr_password_list_check(const struct mr_password_list *list, struct mr_slice user_name,
@@ -264,7 +257,7 @@ bool mr_password_list_check(const struct mr_password_list *list, struct mr_slice
     }
     uint8_t hash[MR_PASSWORD_HASH_BYTES] = {0};
     bool done = digest(&list->entries[index], password, hash);
-    bool equal = CRYPTO_memcmp(hash, list->entries[index].hash, sizeof(hash)) == 0;
-    OPENSSL_cleanse(hash, sizeof(hash));
+    bool equal = mr_digest_equal(hash, list->entries[index].hash);
+    mr_digest_clear(hash, sizeof(hash));
     return done && equal && known;
 }
