@@ -432,9 +432,13 @@ TEST(PropertyEncoding, RefusesSubscriptionIdentifiersThatAreTooLarge) {
     packet.packet_id = 1;
     packet.entries = SliceOf(entries);
     packet.properties.present = MR_PROPERTY_BIT(MR_PROPERTY_SUBSCRIPTION_IDENTIFIER);
-    packet.properties.subscription_id = MR_REMAINING_LENGTH_MAX + 1;
     uint8_t out[64];
-    EXPECT_EQ(0u, mr_subscribe_encode(MR_MQTT_50, &packet, out, sizeof(out)));
+    // Some of them have as many bytes as a good one, if what is too much is cut off.
+    for (uint32_t id : {MR_REMAINING_LENGTH_MAX + 1, 2 * MR_REMAINING_LENGTH_MAX + 1,
+                        UINT32_MAX - 1, UINT32_MAX}) {
+        packet.properties.subscription_id = id;
+        EXPECT_EQ(0u, mr_subscribe_encode(MR_MQTT_50, &packet, out, sizeof(out))) << id;
+    }
     packet.properties.subscription_id = MR_REMAINING_LENGTH_MAX;
     EXPECT_NE(0u, mr_subscribe_encode(MR_MQTT_50, &packet, out, sizeof(out)));
 }
