@@ -142,9 +142,13 @@ void mr_mailbox_bind(struct mr_mailbox *mailbox, struct mr_loop *loop,
     mailbox->counters = counters;
 }
 
+// The look at `shown_bytes` comes first. It is ordered with the store to `starved`, which the
+// ring's own look, an acquire only, isn't: but what was popped before those bytes were shown is
+// seen by whatever looks after them.
 static bool lane_has_room(struct lane *lane, uint32_t parcels) {
-    return lane->first == NULL && mr_ring_free_count(lane->ring, parcels) >= parcels &&
-           lane->sent_bytes - atomic_load(&lane->shown_bytes) < lane->from->bytes_max;
+    uint64_t shown_bytes = atomic_load(&lane->shown_bytes);
+    return lane->first == NULL && lane->sent_bytes - shown_bytes < lane->from->bytes_max &&
+           mr_ring_free_count(lane->ring, parcels) >= parcels;
 }
 
 bool mr_mailbox_has_room(struct mr_mailbox *mailbox, uint64_t targets, uint32_t parcels) {
@@ -246,7 +250,7 @@ bool mr_mailbox_take(struct mr_mailbox *mailbox, struct mr_parcel *out) {
     return true;
 }
 
-static void lane_refill(struct mr_mailbox *mailbox, struct lane *lane) {
+static void lane_refill(struct lane *lane) {
     while (lane->first != NULL && mr_ring_push(lane->ring, &lane->first->parcel)) {
         struct waiting *waiting = lane->first;
         lane->first = waiting->next;
@@ -255,7 +259,7 @@ static void lane_refill(struct mr_mailbox *mailbox, struct lane *lane) {
         }
         free(waiting);
         lane->pushed = true;
-        mr_count(&mailbox->counters->parcels_sent);
+        mr_count(&lane->from->counters->parcels_sent);
     }
 }
 
@@ -272,25 +276,35 @@ static void lane_publish(struct lane *lane, struct mr_mailbox *to) {
     }
 }
 
-bool mr_mailbox_flush(struct mr_mailbox *mailbox) {
-    bool waits = false;
+// What still waits for room is sent in the turn for which the receiver wakes us. Said first, looked
+// again after, as in mr_mailbox_has_room(): the receiver may have emptied the ring since
+// lane_refill() found it full, and then it wakes nobody any more.
+static void lane_starve(struct lane *lane, struct mr_mailbox *to) {
+    atomic_store(&lane->starved, true);
+    uint64_t shown_bytes = atomic_load(&lane->shown_bytes);
+    (void)shown_bytes;  // For its order, see lane_has_room().
+    lane_refill(lane);
+    if (lane->pushed) {
+        lane_publish(lane, to);
+    }
+}
+
+void mr_mailbox_flush(struct mr_mailbox *mailbox) {
     for (uint32_t i = 0; i < mailbox->count; i++) {
         struct lane *lane = &mailbox->out[i];
         if (i == mailbox->index) {
             continue;
         }
         if (MR_UNLIKELY(lane->first != NULL)) {
-            lane_refill(mailbox, lane);
+            lane_refill(lane);
         }
         if (lane->pushed) {
             lane_publish(lane, &mailbox->all[i]);
         }
         if (MR_UNLIKELY(lane->first != NULL)) {
-            atomic_store(&lane->starved, true);
-            waits = true;
+            lane_starve(lane, &mailbox->all[i]);
         }
     }
-    return waits;
 }
 
 bool mr_mailbox_sleep(struct mr_mailbox *mailbox) {

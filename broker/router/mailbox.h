@@ -71,8 +71,9 @@ void mr_mailbox_look(struct mr_mailbox *mailbox);
 // Takes the next parcel, in the order of the senders' flushes. False: no more of what was there.
 MR_NODISCARD bool mr_mailbox_take(struct mr_mailbox *mailbox, struct mr_parcel *out);
 
-// End of a turn: shows what was sent and wakes who must be. Returns true if parcels wait for room.
-bool mr_mailbox_flush(struct mr_mailbox *mailbox);
+// End of a turn: shows what was sent and wakes who must be. If control parcels still wait for room,
+// their receiver wakes this worker as soon as it has made some; then it has to flush again.
+void mr_mailbox_flush(struct mr_mailbox *mailbox);
 
 // About to wait: false if there is something to take. Then mr_mailbox_awake().
 MR_NODISCARD bool mr_mailbox_sleep(struct mr_mailbox *mailbox);
