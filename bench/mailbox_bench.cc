@@ -62,7 +62,7 @@ void SendTake(benchmark::State &state) {
                 Check(mr_mailbox_send(workers.at(0), target, &parcel), "send");
             }
         }
-        Check(!mr_mailbox_flush(workers.at(0)), "nothing waits");
+        mr_mailbox_flush(workers.at(0));
         for (uint32_t target = 1; target < count; target++) {
             mr_parcel parcel;
             mr_mailbox_look(workers.at(target));
@@ -85,7 +85,7 @@ void NothingToTake(benchmark::State &state) {
         mr_parcel parcel;
         mr_mailbox_look(workers.at(0));
         found += mr_mailbox_take(workers.at(0), &parcel);
-        found += mr_mailbox_flush(workers.at(0));
+        mr_mailbox_flush(workers.at(0));
     }
     loop.Expect(found == 0, "nothing came");
 }
