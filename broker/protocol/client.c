@@ -149,7 +149,6 @@ void mr_client_leave_session(struct mr_client *client, bool send_will) {
     }
     struct mr_protocol *protocol = client->protocol;
     client->record = NULL;
-    record->client = NULL;
     mr_router_offline(protocol->router, &record->session);
     mr_count_sub(&protocol->router->counters.clients_connected, 1);
     mr_record_disconnected(protocol, record, send_will);

@@ -67,7 +67,6 @@ struct mr_absence {
 // Kept small, as is struct mr_client: both are there for every idle client.
 struct mr_session_record {
     struct mr_session session;
-    struct mr_client *client;  // NULL: not connected.
     struct mr_will_record *will;
     struct mr_replay *replays;
     struct mr_absence *absence;  // NULL while connected.
@@ -186,6 +185,11 @@ size_t mr_client_on_recv(struct mr_stream *stream, struct mr_buf *buf, struct mr
 struct mr_session_record *mr_record_new(struct mr_protocol *protocol,
                                         struct mr_registry_entry *entry);
 struct mr_session_record *mr_record_of(struct mr_session *session);
+// Whose connection it is; NULL: not connected.
+static inline struct mr_client *mr_record_client(const struct mr_session_record *record) {
+    struct mr_link *link = record->session.link;
+    return link == NULL ? NULL : MR_CONTAINER_OF(link, struct mr_client, link);
+}
 // Ends a session without connection: a waiting will is sent, subscriptions and messages go.
 void mr_record_end(struct mr_protocol *protocol, struct mr_session_record *record);
 void mr_record_send_will(struct mr_protocol *protocol, struct mr_session_record *record);

@@ -306,8 +306,8 @@ static enum mr_handled find_session(struct connecting *it, struct mr_session_rec
     }
     if (err == MR_ERR_EXISTS) {
         struct mr_session_record *record = entry->session;
-        if (record->client != NULL) {
-            take_over(client, record->client);
+        if (mr_record_client(record) != NULL) {
+            take_over(client, mr_record_client(record));
             // That may have ended the session: look again.
             err = mr_registry_claim(registry, it->client_id, (uint16_t)protocol->worker, &entry,
                                     &owner);
@@ -476,7 +476,11 @@ static enum mr_handled accept(struct connecting *it, struct mr_session_record *r
         mr_count_sub(&protocol->router->counters.clients_disconnected, 1);
     }
     mr_record_present(protocol, record);
-    record->client = client;
+    if (it->session_present && client->acl) {
+        // It may have come back as another user.
+        mr_protocol_recheck_waiting(protocol, &record->session);
+    }
+    mr_session_attach(&record->session, &client->link);
     client->record = record;
     client->state = MR_CLIENT_CONNECTED;
     client->keep_alive_s = it->keep_alive_s;
@@ -490,11 +494,6 @@ static enum mr_handled accept(struct connecting *it, struct mr_session_record *r
     if (!send_accepting_connack(it)) {
         return mr_client_drop(client);
     }
-    if (it->session_present && client->acl) {
-        // It may have come back as another user.
-        mr_protocol_recheck_waiting(protocol, &record->session);
-    }
-    mr_session_attach(&record->session, &client->link);
     mr_router_online(protocol->router, &record->session);
     mr_router_pump(protocol->router, &record->session);
     mr_replay_pump(client);

@@ -63,14 +63,15 @@ void mr_protocol_recheck_waiting(struct mr_protocol *protocol, struct mr_session
 static void on_link_failed(void *ctx, struct mr_session *session) {
     struct mr_session_record *record = mr_record_of(session);
     (void)ctx;
-    mr_client_add_work(record->client, MR_WORK_FAILED);
+    mr_client_add_work(mr_record_client(record), MR_WORK_FAILED);
 }
 
 static void on_congested(void *ctx, struct mr_session *publisher) {
-    struct mr_session_record *record = mr_record_of(publisher);
+    struct mr_client *client = mr_record_client(mr_record_of(publisher));
     (void)ctx;
-    if (record->client != NULL && (record->client->pause & MR_PAUSE_CONGESTED) == 0) {
-        mr_client_pause(record->client, MR_PAUSE_CONGESTED);
+    // If its own session is congested, its acknowledgements have to be read.
+    if (client != NULL && !publisher->congested && (client->pause & MR_PAUSE_CONGESTED) == 0) {
+        mr_client_pause(client, MR_PAUSE_CONGESTED);
     }
 }
 

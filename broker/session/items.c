@@ -2,16 +2,16 @@
 
 #include <string.h>
 
-#define ITEMS_FIRST 4u
+#define ITEMS_FIRST_LOG2 2u
 // 2^26 items of 24 bytes: beyond every configurable limit.
-#define ITEMS_CEILING (1u << 26)
+#define ITEMS_CEILING_LOG2 26u
 
 static enum mr_err grow(struct mr_items *items, struct mr_buf_pool *pool) {
-    uint32_t capacity = items->buf == NULL ? ITEMS_FIRST : (items->mask + 1) * 2;
-    if (capacity > ITEMS_CEILING) {
+    uint32_t log2 = items->buf == NULL ? ITEMS_FIRST_LOG2 : items->capacity_log2 + 1u;
+    if (log2 > ITEMS_CEILING_LOG2) {
         return MR_ERR_NOMEM;
     }
-    struct mr_buf *buf = mr_buf_new(pool, capacity * sizeof(struct mr_item));
+    struct mr_buf *buf = mr_buf_new(pool, sizeof(struct mr_item) << log2);
     if (buf == NULL) {
         return MR_ERR_NOMEM;
     }
@@ -24,13 +24,13 @@ static enum mr_err grow(struct mr_items *items, struct mr_buf_pool *pool) {
     }
     items->buf = buf;
     items->head = 0;
-    items->mask = capacity - 1;
+    items->capacity_log2 = log2 & 31u;
     return MR_OK;
 }
 
 enum mr_err mr_items_push(struct mr_items *items, struct mr_buf_pool *pool,
                           const struct mr_item *item) {
-    if (items->buf == NULL || items->count > items->mask) {
+    if (items->buf == NULL || items->count > mr_items_mask(items)) {
         MR_TRY(grow(items, pool));
     }
     items->count++;

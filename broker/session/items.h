@@ -49,16 +49,21 @@ struct mr_item {
     uint8_t state;
 };
 
+// Two of these are in each session, idle ones included: so they are packed.
 struct mr_items {
     struct mr_buf *buf;  // NULL when nothing is held.
-    uint32_t head;
     uint32_t count;
-    uint32_t mask;  // Capacity - 1.
+    uint32_t head : 27;
+    uint32_t capacity_log2 : 5;
 };
+
+static inline uint32_t mr_items_mask(const struct mr_items *items) {
+    return (UINT32_C(1) << items->capacity_log2) - 1;
+}
 
 static inline struct mr_item *mr_items_at(const struct mr_items *items, uint32_t index) {
     struct mr_item *array = (struct mr_item *)(void *)items->buf->data;
-    return &array[(items->head + index) & items->mask];
+    return &array[(items->head + index) & mr_items_mask(items)];
 }
 
 // Appends a copy of `item`. Errors: MR_ERR_NOMEM.
@@ -66,7 +71,7 @@ MR_NODISCARD enum mr_err mr_items_push(struct mr_items *items, struct mr_buf_poo
                                        const struct mr_item *item);
 // Removes the first one, which exists, without releasing what it refers to.
 static inline void mr_items_pop(struct mr_items *items) {
-    items->head = (items->head + 1) & items->mask;
+    items->head = (items->head + 1) & mr_items_mask(items) & 0x7ffffff;
     items->count--;
 }
 // Removes the one at `index`, moving the shorter side.
