@@ -1,4 +1,24 @@
-// What the files of the backend share.
+// What the files of the backend share, and the life of an overlapped operation.
+//
+// A struct iocp_op is its owner's (a stream's state, an accept) while `in_kernel` is false. Each
+// start has exactly one end:
+//  - it is refused: an error other than "pending". No packet comes, it never was in the kernel;
+//  - it succeeds at once, on a socket that skips packets then (SKIPS in stream.c): the same;
+//  - else it is in the kernel until its one packet was taken from the port: also if it
+//    succeeded at once, if it failed, if it was cancelled.
+// While it is in the kernel the system writes to the OVERLAPPED, and reads what is sent: the
+// front end leaves `bytes_in_flight` alone. So none of that memory may be freed or moved, nor the
+// socket be closed. What ends (close, detach, a listener's close) cancels what is under way
+// and lets the last packet do the rest: finish_if_done() in stream.c, acceptor_free() in
+// listener.c. A cancel only hastens an end: the operation may have succeeded already, its packet
+// waiting in the port, and then its bytes were sent, or its connection is closed. Packets of one
+// stream come in any order, and nobody but iocp_op_end() asks how an operation went, so
+// none is counted twice.
+//
+// A socket is associated with one port. A stream that is detached takes it away from there
+// (Windows 8.1), so that the next loop can associate it with its own. Where that fails, the next
+// loop's operations have bells: see op.c. They also serve listening sockets, of which several
+// loops share one.
 #ifndef MILLRACE_IO_IOCP_INTERNAL_H
 #define MILLRACE_IO_IOCP_INTERNAL_H
 
@@ -38,6 +58,7 @@ struct iocp_acceptor;
 
 struct iocp_loop {
     HANDLE port;
+    bool skips;  // Sockets of this system may be told to: see iocp_socket_can_skip().
     uint64_t ticks_per_s;
     struct iocp_acceptor *acceptors;
     ULONG entry_count;

@@ -32,6 +32,7 @@ static enum mr_err loop_open(struct mr_loop *loop) {
         WSACleanup();
         return iocp_socket_err(os_error);
     }
+    state->skips = iocp_socket_can_skip();
     QueryPerformanceFrequency(&frequency);
     state->ticks_per_s = (uint64_t)frequency.QuadPart;
     mr_io_core(loop)->backend_data = state;

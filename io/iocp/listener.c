@@ -171,8 +171,10 @@ static int acceptor_connect(struct iocp_acceptor *acceptor) {
     if (os_error != 0) {
         return os_error;
     }
+    // What is started on a socket without a port ends with the thread that started it; so one that
+    // is shared has the port of the first, although nothing completes there.
+    HANDLE same = CreateIoCompletionPort((HANDLE)acceptor->listening->socket, port, 0, 0);
     if (!acceptor->listening->shared) {
-        HANDLE same = CreateIoCompletionPort((HANDLE)acceptor->listening->socket, port, 0, 0);
         return same != NULL ? 0 : (int)GetLastError();
     }
     for (uint32_t i = 0; i < acceptor->accept_count && os_error == 0; i++) {

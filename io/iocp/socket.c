@@ -315,6 +315,19 @@ void iocp_socket_close(SOCKET socket, bool reset) {
     closesocket(socket);
 }
 
+bool iocp_socket_can_skip(void) {
+    WSAPROTOCOL_INFOW info;
+    int len = sizeof info;
+    SOCKET socket = socket_new(AF_INET);
+    if (socket == INVALID_SOCKET) {
+        return false;
+    }
+    bool is_system = getsockopt(socket, SOL_SOCKET, SO_PROTOCOL_INFOW, (char *)&info, &len) == 0 &&
+                     (info.dwServiceFlags1 & XP1_IFS_HANDLES) != 0;
+    closesocket(socket);
+    return is_system;
+}
+
 // NtSetInformationFile(FileReplaceCompletionInformation) without a port; Windows 8.1 and later.
 void iocp_socket_leave_port(SOCKET socket) {
     NTSTATUS(NTAPI * set)(HANDLE, PIO_STATUS_BLOCK, PVOID, ULONG, int) = NULL;

@@ -44,6 +44,10 @@ void iocp_socket_peer_text(SOCKET socket, char out[MR_PEER_TEXT_BYTES]);
 // `reset`: what isn't sent yet is dropped instead of waiting in the system.
 void iocp_socket_close(SOCKET socket, bool reset);
 
+// May operations that succeed at once go without a packet? Not if a layered service provider
+// stands between us and the system, whose sockets aren't the system's.
+bool iocp_socket_can_skip(void);
+
 // Takes the socket's port away, if this version of Windows can.
 void iocp_socket_leave_port(SOCKET socket);
 
