@@ -39,6 +39,11 @@
 // is what lets one slow client eat the machine, so there is one here.
 #define MR_QUEUED_MESSAGES_DEFAULT 1000
 #define MR_QUEUED_BYTES_DEFAULT (64u << 20)
+// Beyond its limits, what a session takes of publishers that wait afterwards (policy
+// `backpressure`): what was under way. Each of them has sent one message or run by then, and rings
+// hold some, but there may be ever more publishers; what is more is dropped.
+#define MR_CONGESTED_MESSAGES_MAX 65536
+#define MR_CONGESTED_BYTES_MAX (16u << 20)
 
 // Output that a connection may have pending before messages wait in its session's queue,
 // where the slow-consumer policy applies: `outbox_bytes`. Twice what a loop takes in within one

@@ -303,7 +303,8 @@ const struct mr_directive mr_directives[] = {
      .preset = MR_SLOW_DROP_NEWEST,
      .help = "*Millrace's own.* What happens if the queue of a client is full: the new "
              "message is dropped (as Mosquitto does), or the oldest waiting one, or the "
-             "client is disconnected, or those who publish to it are slowed down."},
+             "client is disconnected, or those who publish to it are slowed down (but for "
+             "those whose own queue is full, too, and for wills: theirs is dropped)."},
     {.name = "outbox_bytes",
      GLOBAL(outbox_bytes),
      .kind = MR_KIND_BYTES,

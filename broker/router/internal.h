@@ -31,6 +31,11 @@ void mr_router_give_away(struct mr_router *router, struct mr_session *session,
 // all, it is its own [MQTT-3.8.3-3].
 bool mr_router_grant(const struct mr_route *route, const struct mr_target *target,
                      uint32_t publisher, bool retain, struct mr_grant *out);
+// Can't `publisher` be told to wait? Nobody, or one whose own session is congested: its client has
+// to be read, or that will never end. What it publishes is dropped where there is no room.
+static inline bool mr_router_cant_wait(const struct mr_session *publisher) {
+    return publisher == NULL || publisher->congested;
+}
 // Delivers to a session of this worker, with all that follows from it. `publisher`: NULL if it
 // isn't of this worker.
 void mr_router_deliver(struct mr_router *router, struct mr_session *session,
@@ -38,7 +43,7 @@ void mr_router_deliver(struct mr_router *router, struct mr_session *session,
                        struct mr_session *publisher);
 
 // Takes a run that another worker sent, with its reference.
-void mr_router_take_run(struct mr_router *router, struct mr_run *run);
+void mr_router_take_run(struct mr_router *router, struct mr_run *run, bool droppable);
 
 // Offers what waits for members without connection to members that have one.
 void mr_router_rebalance(struct mr_router *router);

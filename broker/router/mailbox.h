@@ -30,9 +30,10 @@ enum mr_parcel_kind {
 };
 
 struct mr_parcel {
-    uint8_t kind;  // enum mr_parcel_kind.
-    uint8_t from;  // Worker that sent it.
-    uint8_t qos;   // DIRECTED: of the subscription.
+    uint8_t kind;    // enum mr_parcel_kind.
+    uint8_t from;    // Worker that sent it.
+    uint8_t qos;     // DIRECTED: of the subscription.
+    bool droppable;  // PUBLISH, RUN, DIRECTED: a receiver that is full does without it.
     uint32_t subscriber;
     uint32_t bytes;  // Of messages, for the limit of what may be under way.
     void *pointer;   // Owned by the parcel.

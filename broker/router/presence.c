@@ -48,10 +48,12 @@ void mr_router_uncongested(struct mr_router *router) {
         }
         struct mr_parcel parcel = {.kind = MR_PARCEL_UNCONGESTED};
         if (!mr_mailbox_send(router->mailbox, worker, &parcel)) {
-            return;  // Told with the next session that drains.
+            router->uncongested_late = true;
+            return;
         }
         router->told_congested &= ~bit;
     }
+    router->uncongested_late = false;
 }
 
 static bool has_shared(const struct mr_session *session) {

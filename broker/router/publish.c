@@ -20,8 +20,8 @@ void mr_router_after_delivery(struct mr_router *router, struct mr_session *sessi
 }
 
 static void note_congestion(struct mr_router *router, struct mr_session *session,
-                            struct mr_session *publisher, uint32_t publisher_handle) {
-    if (MR_LIKELY(!session->congested)) {
+                            const struct mr_outgoing *outgoing, struct mr_session *publisher) {
+    if (MR_LIKELY(!session->congested) || outgoing->droppable) {
         return;
     }
     if (publisher != NULL) {
@@ -29,11 +29,11 @@ static void note_congestion(struct mr_router *router, struct mr_session *session
         router->hooks.on_congested(router->hooks.ctx, publisher);
         return;
     }
-    uint32_t worker = mr_subscriber_shard(publisher_handle);
-    if (publisher_handle == 0 || worker == router->worker) {
+    uint32_t worker = mr_subscriber_shard(outgoing->publisher);
+    if (outgoing->publisher == 0 || worker == router->worker) {
         return;
     }
-    struct mr_parcel parcel = {.kind = MR_PARCEL_CONGESTED, .subscriber = publisher_handle};
+    struct mr_parcel parcel = {.kind = MR_PARCEL_CONGESTED, .subscriber = outgoing->publisher};
     if (mr_mailbox_send(router->mailbox, worker, &parcel)) {
         router->told_congested |= UINT64_C(1) << worker;
         mr_count(&router->counters.backpressure_pauses);
@@ -64,7 +64,7 @@ void mr_router_deliver(struct mr_router *router, struct mr_session *session,
                        struct mr_session *publisher) {
     bool written = mr_session_deliver(session, outgoing, grant);
     mr_router_after_delivery(router, session, written);
-    note_congestion(router, session, publisher, outgoing->publisher);
+    note_congestion(router, session, outgoing, publisher);
 }
 
 // Delivers to the receivers of this worker.
@@ -140,9 +140,11 @@ static void deliver_picked(struct mr_router *router, struct mr_session *session,
 
 // Hands `message` (takes the reference) to the worker of the member that was picked.
 static bool send_directed(struct mr_router *router, struct mr_trie_node *node,
-                          const struct mr_subscription *member, struct mr_message *message) {
+                          const struct mr_subscription *member, struct mr_message *message,
+                          bool droppable) {
     struct mr_parcel parcel = {.kind = MR_PARCEL_DIRECTED,
                                .qos = member->qos,
+                               .droppable = droppable,
                                .subscriber = member->subscriber,
                                .bytes = (uint32_t)mr_message_bytes(message),
                                .pointer = message,
@@ -175,7 +177,7 @@ static void deliver_shared(struct mr_router *router, struct mr_trie_node *node,
         return;
     }
     mr_message_ref(message);
-    if (!send_directed(router, node, &member, message)) {
+    if (!send_directed(router, node, &member, message, outgoing->droppable)) {
         mr_message_unref(message);
     }
 }
@@ -188,7 +190,7 @@ bool mr_router_give_shared(struct mr_router *router, struct mr_trie_node *node,
     }
     struct mr_session *session = mr_router_session(router, member.subscriber);
     if (session == NULL) {
-        return send_directed(router, node, &member, message);
+        return send_directed(router, node, &member, message, false);
     }
     struct mr_outgoing outgoing;
     struct mr_publish packet;
@@ -201,8 +203,10 @@ bool mr_router_give_shared(struct mr_router *router, struct mr_trie_node *node,
 
 // ----------------------------------------------------------------------- to all
 
-static bool send_publish(struct mr_router *router, uint32_t worker, struct mr_message *message) {
+static bool send_publish(struct mr_router *router, uint32_t worker, struct mr_message *message,
+                         bool droppable) {
     struct mr_parcel parcel = {.kind = MR_PARCEL_PUBLISH,
+                               .droppable = droppable,
                                .pointer = message,
                                .bytes = (uint32_t)mr_message_bytes(message)};
     mr_buf_ref_for_other(message->buf);
@@ -225,7 +229,7 @@ static bool deliver_elsewhere(struct mr_router *router, uint64_t workers,
     bool sent = true;
     for (uint32_t worker = 0; workers != 0; worker++, workers >>= 1) {
         if (workers & 1) {
-            sent = send_publish(router, worker, message) && sent;
+            sent = send_publish(router, worker, message, outgoing->droppable) && sent;
         }
     }
     return sent;
@@ -251,6 +255,7 @@ enum mr_routed mr_router_publish(struct mr_router *router, struct mr_outgoing *o
         mr_count(&router->counters.routed_nowhere);
         return MR_ROUTED_NOWHERE;
     }
+    outgoing->droppable = mr_router_cant_wait(publisher);
     deliver_here(router, route, outgoing, publisher);
     bool sent =
         route->other_shards == 0 || deliver_elsewhere(router, route->other_shards, outgoing);
@@ -290,7 +295,7 @@ void mr_router_publish_message(struct mr_router *router, struct mr_message *mess
 
 // ---------------------------------------------------------------------- parcels
 
-static void take_publish(struct mr_router *router, struct mr_message *message) {
+static void take_publish(struct mr_router *router, struct mr_message *message, bool droppable) {
     const struct mr_route *route = mr_topic_cache_lookup(router->cache, mr_message_topic(message));
     if (route == NULL) {
         mr_count(&router->counters.dropped_no_memory);
@@ -299,6 +304,7 @@ static void take_publish(struct mr_router *router, struct mr_message *message) {
     struct mr_outgoing outgoing;
     struct mr_publish packet;
     mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms, &packet);
+    outgoing.droppable = droppable;
     deliver_here(router, route, &outgoing, NULL);
     mr_outgoing_fini(&outgoing);
 }
@@ -314,6 +320,7 @@ static void take_directed(struct mr_router *router, const struct mr_parcel *parc
         struct mr_publish packet;
         mr_outgoing_init_message(&outgoing, &router->env.scratch, message, router->env.now_ms,
                                  &packet);
+        outgoing.droppable = parcel->droppable;
         deliver_picked(router, session, node, parcel->qos, &outgoing, NULL);
         mr_outgoing_fini(&outgoing);
         return;
@@ -338,11 +345,11 @@ void mr_router_take_parcel(struct mr_router *router, struct mr_parcel *parcel) {
     switch (parcel->kind) {
         case MR_PARCEL_PUBLISH:
             mr_buf_adopt(message->buf);
-            take_publish(router, message);
+            take_publish(router, message, parcel->droppable);
             mr_message_unref(message);
             return;
         case MR_PARCEL_RUN:
-            mr_router_take_run(router, parcel->pointer);
+            mr_router_take_run(router, parcel->pointer, parcel->droppable);
             return;
         case MR_PARCEL_DIRECTED:
             mr_buf_adopt(message->buf);

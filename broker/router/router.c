@@ -172,6 +172,9 @@ void mr_router_take(struct mr_router *router) {
 }
 
 bool mr_router_end(struct mr_router *router) {
+    if (MR_UNLIKELY(router->uncongested_late)) {
+        mr_router_uncongested(router);
+    }
     mr_mailbox_flush(router->mailbox);
     mr_epoch_leave(mr_trie_epoch(router->shared->trie), router->epoch_reader);
     router->active = false;

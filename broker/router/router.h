@@ -74,6 +74,7 @@ struct mr_router {
     uint32_t worker;
     uint64_t told_congested;  // Workers that were told that a session here is congested.
     bool congested_here;      // Publishers of this worker wait for a session here.
+    bool uncongested_late;    // Some of told_congested may go on; there was no memory to say so.
     bool stranded;  // Messages of shared subscriptions may wait for sessions without connection.
     bool active;
 };

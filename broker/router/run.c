@@ -31,13 +31,14 @@ static uint64_t deliver_whole(struct mr_router *router, const struct mr_route *r
 // encoded for it.
 static void deliver_singly(struct mr_router *router, const struct mr_route *route,
                            const struct mr_target *targets, uint64_t chosen,
-                           const struct mr_run *run, struct mr_session *publisher) {
+                           const struct mr_run *run, struct mr_session *publisher, bool droppable) {
     size_t offset = 0;
     struct mr_publish publish;
     struct mr_slice packet;
     while (mr_run_next(run, &offset, &publish, &packet)) {
         struct mr_outgoing outgoing;
         mr_outgoing_init(&outgoing, &router->env.scratch, &publish, run->buf, run->publisher, 0);
+        outgoing.droppable = droppable;
         for (uint64_t left = chosen; left != 0; left &= left - 1) {
             const struct mr_target *target = &targets[__builtin_ctzll(left)];
             struct mr_session *session = mr_router_session(router, target->subscriber);
@@ -51,21 +52,21 @@ static void deliver_singly(struct mr_router *router, const struct mr_route *rout
 }
 
 static void deliver_here(struct mr_router *router, const struct mr_route *route,
-                         const struct mr_run *run, struct mr_session *publisher) {
+                         const struct mr_run *run, struct mr_session *publisher, bool droppable) {
     for (uint32_t i = 0; i < route->target_count; i += TARGETS_AT_ONCE) {
         uint32_t left = route->target_count - i;
         uint32_t count = left < TARGETS_AT_ONCE ? left : TARGETS_AT_ONCE;
         const struct mr_target *targets = &route->targets[i];
         uint64_t others = deliver_whole(router, route, targets, count, run);
         if (others != 0) {
-            deliver_singly(router, route, targets, others, run, publisher);
+            deliver_singly(router, route, targets, others, run, publisher, droppable);
         }
     }
 }
 
 // False: not all workers got it.
-static bool deliver_elsewhere(struct mr_router *router, uint64_t workers,
-                              const struct mr_run *run) {
+static bool deliver_elsewhere(struct mr_router *router, uint64_t workers, const struct mr_run *run,
+                              bool droppable) {
     struct mr_run *copy = mr_run_copy(router->env.pool, run);
     if (copy == NULL) {
         mr_count_add(&router->counters.dropped_no_memory, run->count);
@@ -76,8 +77,10 @@ static bool deliver_elsewhere(struct mr_router *router, uint64_t workers,
         if ((workers & 1) == 0) {
             continue;
         }
-        struct mr_parcel parcel = {
-            .kind = MR_PARCEL_RUN, .pointer = copy, .bytes = (uint32_t)run->packets.len};
+        struct mr_parcel parcel = {.kind = MR_PARCEL_RUN,
+                                   .droppable = droppable,
+                                   .pointer = copy,
+                                   .bytes = (uint32_t)run->packets.len};
         mr_buf_ref_for_other(copy->buf);
         if (!mr_mailbox_send(router->mailbox, worker, &parcel)) {
             mr_router_drop_parcel(NULL, &parcel);
@@ -107,18 +110,19 @@ enum mr_routed mr_router_publish_run(struct mr_router *router, const struct mr_r
     if (elsewhere != 0 && !mr_mailbox_has_room(router->mailbox, elsewhere, 1)) {
         return MR_ROUTED_BUSY;
     }
-    deliver_here(router, route, run, publisher);
-    if (elsewhere != 0 && !deliver_elsewhere(router, elsewhere, run)) {
+    bool droppable = mr_router_cant_wait(publisher);
+    deliver_here(router, route, run, publisher, droppable);
+    if (elsewhere != 0 && !deliver_elsewhere(router, elsewhere, run, droppable)) {
         return MR_ROUTED_NO_MEMORY;
     }
     return MR_ROUTED;
 }
 
-void mr_router_take_run(struct mr_router *router, struct mr_run *run) {
+void mr_router_take_run(struct mr_router *router, struct mr_run *run, bool droppable) {
     mr_buf_adopt(run->buf);
     const struct mr_route *route = mr_topic_cache_lookup(router->cache, run->first.topic);
     if (MR_LIKELY(route != NULL)) {
-        deliver_here(router, route, run, NULL);
+        deliver_here(router, route, run, NULL, droppable);
     } else {
         mr_count_add(&router->counters.dropped_no_memory, run->count);
     }

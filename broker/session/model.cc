@@ -293,7 +293,8 @@ bool Model::Eased() const {
            (settings_.queued_bytes_max == 0 || QueuedBytes() <= settings_.queued_bytes_max / 2);
 }
 
-bool Model::MakeRoom(uint64_t bytes) {
+bool Model::MakeRoom(const ModelMessage &message) {
+    uint64_t bytes = message.arrived_bytes();
     while (Full(bytes) && !queue_.empty() && queue_.front().message.expires_ms != 0 &&
            queue_.front().message.expires_ms <= *now_ms_) {
         queue_.pop_front();
@@ -309,7 +310,9 @@ bool Model::MakeRoom(uint64_t bytes) {
     }
     if (online() && settings_.slow_policy == MR_SLOW_BACKPRESSURE) {
         congested_ = true;
-        return true;
+        if (!message.droppable) {
+            return true;
+        }
     }
     if (online() && settings_.slow_policy == MR_SLOW_DISCONNECT && !catching_up_) {
         too_slow_ = true;
@@ -319,7 +322,7 @@ bool Model::MakeRoom(uint64_t bytes) {
 }
 
 void Model::Enqueue(const ModelMessage &message, const Grant &grant) {
-    if (grant.replay || MakeRoom(message.arrived_bytes())) {
+    if (grant.replay || MakeRoom(message)) {
         Delivery delivery;
         delivery.message = message;
         delivery.grant = grant;

@@ -22,6 +22,7 @@ struct ModelMessage {
     std::string forwardable;
     uint8_t qos = 0;
     uint64_t expires_ms = 0;
+    bool droppable = false;
     // Properties as they came, for the limits that are checked before there is a message.
     size_t arrived_properties_bytes = 0;
 
@@ -140,7 +141,7 @@ class Model {
     uint64_t QueuedBytes() const;
     bool Full(uint64_t bytes) const;
     bool Eased() const;
-    bool MakeRoom(uint64_t bytes);
+    bool MakeRoom(const ModelMessage &message);
     void Enqueue(const ModelMessage &message, const Grant &grant);
     void SendNew(Delivery delivery);
     Delivery *Find(uint16_t packet_id, State state, uint8_t qos);

@@ -46,6 +46,7 @@ void mr_outgoing_init(struct mr_outgoing *out, struct mr_scratch *scratch,
     out->wire = mr_slice_of(NULL, 0);
     out->wire_version = 0;
     out->has_one_receiver = false;
+    out->droppable = false;
     out->encoded = 0;
 }
 

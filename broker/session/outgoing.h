@@ -47,8 +47,9 @@ struct mr_outgoing {
     // these bytes with RETAIN as 0; else empty.
     struct mr_slice wire;
     uint8_t wire_version;
-    bool has_one_receiver;            // Here: then there is nothing to be shared. False at first.
-    uint8_t encoded;                  // A bit for each of `encodings` that is there.
+    bool has_one_receiver;  // Here: then there is nothing to be shared. False at first.
+    bool droppable;         // Policy `backpressure`: nobody waits with it. False at first.
+    uint8_t encoded;        // A bit for each of `encodings` that is there.
     struct mr_encoding encodings[8];  // By level (5.0 or not), RETAIN, packet identifier.
 };
 

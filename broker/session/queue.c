@@ -1,4 +1,5 @@
 // Deliveries that wait: limits, and what happens at them.
+#include "broker/limits.h"
 #include "broker/session/internal.h"
 
 void mr_queue_account(struct mr_session *session, const struct mr_item *item, bool in) {
@@ -70,15 +71,21 @@ void mr_session_drop_waiting(struct mr_session *session,
     mr_count_add(&session->env->counters->dropped_denied, dropped);
 }
 
-// Is there no room for another message of `bytes`? A message that is larger than the limit in
-// bytes may wait alone.
-static bool is_full(const struct mr_session *session, uint64_t bytes) {
+// Is there no room for another message of `bytes`, even beyond the limits by so much? A message
+// that is larger than the limit in bytes may wait alone.
+static bool is_full_beyond(const struct mr_session *session, uint64_t bytes, uint64_t more_messages,
+                           uint64_t more_bytes) {
     const struct mr_session_env *env = session->env;
-    if (env->queued_messages_max != 0 && session->queued_count >= env->queued_messages_max) {
+    if (env->queued_messages_max != 0 &&
+        session->queued_count >= env->queued_messages_max + more_messages) {
         return true;
     }
     return env->queued_bytes_max != 0 && session->queued_count > 0 &&
-           session->queued_bytes + bytes > env->queued_bytes_max;
+           session->queued_bytes + bytes > env->queued_bytes_max + more_bytes;
+}
+
+static bool is_full(const struct mr_session *session, uint64_t bytes) {
+    return is_full_beyond(session, bytes, 0, 0);
 }
 
 bool mr_queue_is_eased(const struct mr_session *session) {
@@ -102,7 +109,7 @@ static void drop_oldest(struct mr_session *session) {
 }
 
 // Makes room according to the policy. False: the new delivery is to be dropped.
-static bool make_room(struct mr_session *session, uint64_t bytes) {
+static bool make_room(struct mr_session *session, uint64_t bytes, bool droppable) {
     struct mr_session_env *env = session->env;
     // What nobody will get any more must not cost a newer one its place.
     while (is_full(session, bytes) && session->queue.count > 0 &&
@@ -121,10 +128,13 @@ static bool make_room(struct mr_session *session, uint64_t bytes) {
         return true;
     }
     if (env->slow_policy == MR_SLOW_BACKPRESSURE && online) {
-        // What is under way when the publishers are told to wait still gets in. That is bounded by
-        // what they have sent by then, and between workers by the rings.
+        // What is under way when the publishers are told to wait still gets in. Of those who can't
+        // be told to wait there would be no end.
         session->congested = true;
-        return true;
+        if (!droppable &&
+            !is_full_beyond(session, bytes, MR_CONGESTED_MESSAGES_MAX, MR_CONGESTED_BYTES_MAX)) {
+            return true;
+        }
     }
     if (env->slow_policy == MR_SLOW_DISCONNECT && online && !session->catching_up) {
         mr_link_fail(session->link, MR_LINK_TOO_SLOW);
@@ -136,7 +146,7 @@ static bool make_room(struct mr_session *session, uint64_t bytes) {
 void mr_queue_add(struct mr_session *session, struct mr_outgoing *outgoing,
                   const struct mr_grant *grant) {
     struct mr_session_env *env = session->env;
-    if (!grant->replay && !make_room(session, mr_outgoing_bytes(outgoing))) {
+    if (!grant->replay && !make_room(session, mr_outgoing_bytes(outgoing), outgoing->droppable)) {
         return;
     }
     struct mr_message *message = mr_outgoing_message(outgoing);

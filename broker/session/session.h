@@ -89,7 +89,10 @@ struct mr_session {
     uint16_t front_packet_id;
     uint16_t quota_used;  // Items sent on this connection and not finished.
     uint16_t received_count;
-    bool congested;  // Policy `backpressure`: publishers should wait.
+    // Policy `backpressure`: publishers should wait. But the own client of a session that is
+    // congested doesn't begin to wait: its acknowledgements are what makes room here. So nobody
+    // waits in a circle: in it, everybody would have begun to wait before whoever waits for him.
+    bool congested;
     // Policy `disconnect`: it came back to a long queue and hasn't taken half of what fits yet.
     // Sent away for that, it could never get at its messages while there are new ones.
     bool catching_up;

@@ -204,6 +204,8 @@ class ModelRun {
         message.expires_ms =
             publication.expiry_s ? world_.env.now_ms + *publication.expiry_s * uint64_t{1000} : 0;
         message.arrived_properties_bytes = outgoing.packet().properties_raw.len;
+        message.droppable = random_.OneIn(4);
+        outgoing.get()->droppable = message.droppable;
         for (Subject &subject : subjects_) {
             if (random_.OneIn(3)) {
                 continue;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "broker/limits.h"
 #include "broker/session/testing.hh"
 
 namespace mr_testing {
@@ -713,6 +714,41 @@ TEST_F(SlowConsumer, AsksForBackpressureAndTakesWhatIsUnderWay) {
     mr_session_pump(&session_);
     EXPECT_FALSE(session_.congested);  // Half of it is free.
     EXPECT_EQ(ReadPayloads(), List({"a", "b", "c", "d"}));
+}
+
+// Of a publisher that can't be told to wait.
+TEST_F(SlowConsumer, UnderBackpressureDropsWhatNobodyWaitsWith) {
+    Begin(MR_SLOW_BACKPRESSURE, 2, 0);
+    Publication publication;
+    publication.qos = 1;
+    Grant grant;
+    grant.qos = 1;
+    for (const char *payload : {"a", "b", "c", "d"}) {
+        publication.payload = payload;
+        Outgoing outgoing(&world_, publication);
+        outgoing.get()->droppable = true;
+        Deliver(&session_, outgoing.get(), grant);
+        EXPECT_EQ(session_.congested, payload[0] >= 'c');
+    }
+    EXPECT_EQ(world_.counters.dropped_queue_full, 2u);
+    EXPECT_EQ(session_.queued_count, 2u);
+    // Others are told to wait, so that theirs still gets in.
+    Send(1, "e");
+    EXPECT_EQ(world_.counters.dropped_queue_full, 2u);
+    EXPECT_EQ(Drain(), List({"a", "b", "e"}));
+    EXPECT_FALSE(session_.congested);
+}
+
+// There may be ever more publishers that have only begun.
+TEST_F(SlowConsumer, UnderBackpressureTakesNoMoreThanCanBeUnderWay) {
+    Begin(MR_SLOW_BACKPRESSURE, 2, 0);
+    for (uint32_t i = 0; i < 2 + MR_CONGESTED_MESSAGES_MAX; i++) {
+        Send(1, "a");
+    }
+    EXPECT_EQ(world_.counters.dropped_queue_full, 0u);
+    Send(1, "a");
+    EXPECT_EQ(world_.counters.dropped_queue_full, 1u);
+    EXPECT_EQ(session_.queued_count, 2u + MR_CONGESTED_MESSAGES_MAX);
 }
 
 TEST_F(SlowConsumer, AsksForBackpressureByBytes) {

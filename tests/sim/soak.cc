@@ -81,7 +81,6 @@ class Soak {
     bool may_disconnect_ = false;
     bool large_ = false;
     bool crowded_ = false;
-    bool apart_ = false;             // Who publishes doesn't subscribe.
     uint32_t trouble_permille_ = 0;  // How often a connection is ended on purpose.
 };
 
@@ -123,7 +122,6 @@ bool Soak::SetUp() {
     config += "topic_cache_bytes " + std::string(next(3) == 0 ? "4096" : "1048576") + "\n";
     large_ = core.sim.pipe_bytes_max == 65536;
     may_drop_ = limited;
-    apart_ = limited && policy == "backpressure" && !options_.together;
     may_disconnect_ = limited && policy == "disconnect";
     core.config_text = config.c_str();
     char text[256];
@@ -244,9 +242,6 @@ void Soak::EndConnection(Client *client) {
 void Soak::ActConnected(Client *client) {
     int index = client->options().index;
     uint64_t action = Random(100);
-    if (apart_) {
-        action = index % 2 == 0 ? action % 60 : 60 + action % 40;
-    }
     if (client->is_ending()) {
         return;
     }
@@ -484,6 +479,7 @@ SoakResult Soak::Run() {
         result.takeovers = sum.takeovers;
         result.handed_over = sum.connections_handed_over;
         result.dropped = Dropped();
+        result.pauses = sum.backpressure_pauses;
         result.virtual_ms = mr_sim_now_ms(core_->sim) - begin_ms;
     }
     if (Failed()) {

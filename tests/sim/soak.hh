@@ -15,9 +15,6 @@ struct SoakOptions {
     uint64_t steps;  // What a client does, or the workers.
     bool keep_trace = false;
     Fault fault = Fault::kNone;
-    // Under backpressure, too, clients both publish and subscribe: then they may wait for each
-    // other.
-    bool together = false;
 };
 
 struct SoakResult {
@@ -33,6 +30,7 @@ struct SoakResult {
     uint64_t takeovers;
     uint64_t handed_over;
     uint64_t dropped;
+    uint64_t pauses;
     bool fault_done;
 };
 

@@ -1,4 +1,4 @@
-// bazel run //tests/sim:soak -- --seeds N --steps M [--first SEED] [--together]
+// bazel run //tests/sim:soak -- --seeds N --steps M [--first SEED]
 //
 // Runs N seeds of M steps each and prints a line for each. Ends with status 1 at the first failure,
 // with the last events before it.
@@ -26,21 +26,15 @@ int main(int argc, char **argv) {
         first = Number(wanted);
         seeds = 1;
     }
-    bool together = false;
     for (int i = 1; i < argc; i += 2) {
-        if (std::strcmp(argv[i], "--together") == 0) {
-            together = true;
-            i--;
-        } else if (i + 1 < argc && std::strcmp(argv[i], "--seeds") == 0) {
+        if (i + 1 < argc && std::strcmp(argv[i], "--seeds") == 0) {
             seeds = Number(argv[i + 1]);
         } else if (i + 1 < argc && std::strcmp(argv[i], "--steps") == 0) {
             steps = Number(argv[i + 1]);
         } else if (i + 1 < argc && std::strcmp(argv[i], "--first") == 0) {
             first = Number(argv[i + 1]);
         } else {
-            std::fprintf(stderr,
-                         "usage: soak [--seeds N] [--steps M] [--first SEED] "
-                         "[--together]\n");
+            std::fprintf(stderr, "usage: soak [--seeds N] [--steps M] [--first SEED]\n");
             return 2;
         }
     }
@@ -50,13 +44,12 @@ int main(int argc, char **argv) {
         options.seed = seed;
         options.steps = steps;
         options.keep_trace = true;
-        options.together = together;
         millrace::SoakResult result = millrace::RunSoak(options);
         std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
         std::printf(
             "seed %llu: %llu steps, %.1f s, %llu s simulated, %llu connects "
             "(%llu takeovers, %llu handed over), %llu published, %llu delivered, "
-            "%llu owed, %llu dropped at a limit, hash %016llx; %s\n",
+            "%llu owed, %llu dropped at a limit, %llu pauses, hash %016llx; %s\n",
             static_cast<unsigned long long>(seed), static_cast<unsigned long long>(steps),
             took.count(), static_cast<unsigned long long>(result.virtual_ms / 1000),
             static_cast<unsigned long long>(result.connects),
@@ -66,6 +59,7 @@ int main(int argc, char **argv) {
             static_cast<unsigned long long>(result.delivered),
             static_cast<unsigned long long>(result.owed),
             static_cast<unsigned long long>(result.dropped),
+            static_cast<unsigned long long>(result.pauses),
             static_cast<unsigned long long>(result.hash), result.setting.c_str());
         std::fflush(stdout);
         if (!result.failure.empty()) {

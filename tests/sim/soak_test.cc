@@ -59,6 +59,20 @@ TEST(Soak, BrokerKeepsItsPromises) {
     EXPECT_GT(handed_over, 100u);
 }
 
+// Under backpressure clients that publish to each other must not wait for each other for ever. In
+// these seeds they did.
+TEST(Soak, NobodyWaitsInACircle) {
+    for (uint64_t seed : {52, 60, 75, 83, 85}) {
+        if (WantedSeed() != 0 && WantedSeed() != seed) {
+            continue;
+        }
+        SoakResult result = RunSoak(Options(seed, 5000));
+        EXPECT_EQ(result.failure, "");
+        EXPECT_NE(result.setting.find("backpressure"), std::string::npos);
+        EXPECT_GT(result.pauses, 0u);
+    }
+}
+
 TEST(Soak, LongerRun) {
     if (WantedSeed() == 0) {
         ExpectAllIsWell(Options(1001, 40000));
