@@ -7,7 +7,8 @@
 //    is the next to receive, it just goes on;
 //  - a short rest is copied to a small buffer when the room behind it is needed, and in
 //    front of the new bytes when they come, so that one system call brings all;
-//  - for a long message a buffer of its size is made once and received into.
+//  - for a long message a buffer is made and received into: of its size, or for now of a part of
+//    it, so that a peer can't take memory by announcing what it doesn't send.
 #include "io/internal.h"
 
 // Below this a receive buffer would only cost system calls.
@@ -17,6 +18,12 @@
 #define RECV_LOOP_BYTES_DEFAULT 1048576u
 // Copying so much costs about as much as entering the kernel.
 #define RECV_JOIN_BYTES 4096u
+// What a rest gets for having announced more; beyond, memory is for bytes that came: so many times
+// what is there. If a few times that are enough for the whole it gets that, so that at most a
+// quarter of a long message is copied.
+#define RECV_ANNOUNCED_BYTES 16384u
+#define RECV_GROWTH 16u
+#define RECV_ENOUGH 4u
 
 void mr_recv_init(struct mr_loop *loop) {
     struct mr_loop_options *options = &loop->options;
@@ -68,6 +75,14 @@ static size_t rest_whole(const struct mr_stream *stream) {
     return (size_t)stream->in_len * 2;
 }
 
+// How much room a rest is given now.
+static size_t rest_room(const struct mr_stream *stream) {
+    size_t whole = rest_whole(stream);
+    size_t earned = (size_t)stream->in_len * RECV_GROWTH;
+    size_t room = earned > RECV_ANNOUNCED_BYTES ? earned : RECV_ANNOUNCED_BYTES;
+    return whole <= room * RECV_ENOUGH ? whole : room;
+}
+
 static bool rest_is_large(const struct mr_stream *stream) {
     return rest_whole(stream) > stream->loop->options.recv_bytes / 2 ||
            stream->in_len > stream->loop->recv_join_max;
@@ -81,6 +96,11 @@ static void rest_move(struct mr_stream *stream, struct mr_buf *to, uint32_t to_o
     if (stream->loop->recv_tail == stream) {
         stream->loop->recv_tail = NULL;
     }
+}
+
+// Bytes behind the rest that its own buffer has.
+static size_t rest_spare(const struct mr_stream *stream) {
+    return (size_t)stream->in->capacity - stream->in_offset - stream->in_len;
 }
 
 // Moves the rest to a buffer of its own with room for `bytes` bytes.
@@ -104,7 +124,7 @@ static void tail_evict(struct mr_loop *loop) {
     loop->recv_tail = NULL;
     if (stream->in_len < stream->in->capacity / 4) {
         // If there is no memory for it the rest just stays where it is.
-        (void)rest_own(stream, rest_is_large(stream) ? rest_whole(stream) : stream->in_len);
+        (void)rest_own(stream, rest_is_large(stream) ? rest_room(stream) : stream->in_len);
     }
 }
 
@@ -190,14 +210,15 @@ uint8_t *mr_io_recv_place(struct mr_stream *stream, size_t *len) {
     if (!rest_is_large(stream)) {
         return rest_join(stream) ? place_shared(loop, len) : NULL;
     }
-    bool fits = (stream->flags & MR_STREAM_IN_OWN) != 0 &&
-                stream->in->capacity - stream->in_offset >= whole;
-    if (!fits && !rest_own(stream, whole)) {
+    size_t enough = missing < RECV_JOIN_BYTES ? missing : RECV_JOIN_BYTES;
+    bool fits = (stream->flags & MR_STREAM_IN_OWN) != 0 && rest_spare(stream) >= enough;
+    if (!fits && !rest_own(stream, rest_room(stream))) {
         return NULL;
     }
     stream->flags |= MR_STREAM_PLACED;
     // Not more than is missing: so the next message begins in the shared buffer again.
-    *len = missing;
+    size_t spare = rest_spare(stream);
+    *len = missing < spare ? missing : spare;
     return stream->in->data + stream->in_offset + stream->in_len;
 }
 
@@ -285,8 +306,8 @@ static bool rest_append(struct mr_stream *stream, struct mr_buf *buf, struct mr_
     size_t sum = stream->in_len + data.len;
     bool fits = (stream->flags & MR_STREAM_IN_OWN) != 0 && stream->in->capacity - end >= data.len;
     if (!fits) {
-        size_t whole = rest_whole(stream);
-        if (sum > UINT32_MAX || !rest_own(stream, sum > whole ? sum : whole)) {
+        size_t room = rest_room(stream);
+        if (sum > UINT32_MAX || !rest_own(stream, sum > room ? sum : room)) {
             return false;
         }
     }
@@ -311,7 +332,7 @@ void mr_io_on_recv_buf(struct mr_stream *stream, struct mr_buf *buf, struct mr_s
     // As in tail_evict().
     bool lent = stream->in != NULL && (stream->flags & MR_STREAM_IN_OWN) == 0;
     if (lent && stream->in_len < stream->in->capacity / 4) {
-        (void)rest_own(stream, rest_is_large(stream) ? rest_whole(stream) : stream->in_len);
+        (void)rest_own(stream, rest_is_large(stream) ? rest_room(stream) : stream->in_len);
     }
 }
 
