@@ -248,21 +248,47 @@ TEST(Packet, WithAByteBehindItsEndIsMalformed) {
     }
 }
 
-// Whatever single byte changes, nothing is read out of bounds, and what is accepted
-// survives another round trip.
+// Nothing is read out of bounds, and what is accepted survives another round trip.
+void ExpectRefusedOrConsistent(const Sample &sample, const Bytes &changed) {
+    Outcome outcome = Decode(sample.kind, changed);
+    if (outcome.status != MR_DECODE_DONE) {
+        return;
+    }
+    Outcome again = Decode(sample.kind, BodyOf(outcome.encoded));
+    ASSERT_EQ(MR_DECODE_DONE, again.status) << sample.kind << ", " << sample.name;
+    EXPECT_EQ(Show(outcome.encoded), Show(again.encoded));
+}
+
 TEST(Packet, WithAnyByteChangedIsRefusedOrConsistent) {
     for (const Sample &sample : AllSamples()) {
         for (size_t at = 0; at < sample.body.size(); at++) {
             for (unsigned flip : {0x01u, 0x02u, 0x04u, 0x08u, 0x10u, 0x20u, 0x40u, 0x80u, 0xffu}) {
                 Bytes changed = sample.body;
                 changed[at] = static_cast<uint8_t>(changed[at] ^ flip);
-                Outcome outcome = Decode(sample.kind, changed);
-                if (outcome.status != MR_DECODE_DONE) {
-                    continue;
-                }
-                Outcome again = Decode(sample.kind, BodyOf(outcome.encoded));
-                ASSERT_EQ(MR_DECODE_DONE, again.status) << sample.kind << ", " << sample.name;
-                EXPECT_EQ(Show(outcome.encoded), Show(again.encoded));
+                ExpectRefusedOrConsistent(sample, changed);
+            }
+            for (uint8_t value : {0x00, 0x7f, 0x80, 0xff}) {
+                Bytes changed = sample.body;
+                changed[at] = value;
+                ExpectRefusedOrConsistent(sample, changed);
+            }
+        }
+    }
+}
+
+// Each length in two bytes is among them, and with a cut behind it the end of the packet, too.
+TEST(Packet, WithAnyTwoBytesOneMoreOrLessIsRefusedOrConsistent) {
+    for (const Sample &sample : AllSamples()) {
+        for (size_t at = 0; at + 1 < sample.body.size(); at++) {
+            unsigned value = sample.body[at] * 256u + sample.body[at + 1];
+            for (unsigned other : {value - 1, value + 1}) {
+                Bytes changed = sample.body;
+                changed[at] = static_cast<uint8_t>(other >> 8);
+                changed[at + 1] = static_cast<uint8_t>(other);
+                ExpectRefusedOrConsistent(sample, changed);
+                changed.pop_back();
+                ExpectRefusedOrConsistent(sample, changed);
+                ExpectRefusedOrConsistent(sample, changed + Hex("00 00"));
             }
         }
     }

@@ -207,7 +207,7 @@ static void decode(int version, bool from_client, struct mr_slice bytes) {
     uint8_t *copy = codec_exact_copy(body);
     body.data = copy;
     if (codec_any_decode(&packet, body, &error) == MR_DECODE_DONE) {
-        printf("{\"type\":%u", packet.type);
+        printf("{\"type\":%d", (int)packet.type);
         put_fields(&packet);
         puts("}");
     } else {

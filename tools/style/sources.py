@@ -40,12 +40,21 @@ def lines(name):
 
 def run(command):
     """Runs `command` in ROOT; returns its output if it failed, else ""."""
-    done = subprocess.run(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
+    done = start(command)
     if done.returncode == 0:
         return ""
     return done.stdout.decode(errors="replace") or f"{command[0]} failed"
+
+
+def output(command):
+    """Runs `command` in ROOT; returns its output however it ended."""
+    return start(command).stdout.decode(errors="replace")
+
+
+def start(command):
+    return subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
 
 
 def for_each(names, check):
