@@ -7,8 +7,9 @@
 The time is that of fuzzing: `--minutes` on `--jobs` cores, shared equally by all pairs of target
 and engine. Building comes before (once for each state of the sources), minimising crashes and
 counting lines behind. Each pair starts from the corpus in the tree and from what earlier campaigns
-kept in the output folder (`--fresh` forgets that). `--update` adds inputs that reach something new
-to the corpora in the tree, the smallest first, within a budget of bytes for each target.
+kept in the output folder (`--fresh` forgets that); behind the run, libFuzzer's merge keeps of what
+both engines found the inputs that reach something new. `--update` adds some of them to the corpora
+in the tree, the smallest first, within a budget of bytes for each target.
 
 Ends with 1 if anything crashed, hung or couldn't run; each crash has a minimised input in the
 report. Writes report.json and report.md (the table of docs/VERIFICATION.md).
@@ -68,6 +69,19 @@ def tree_corpus(target):
     return path if os.path.isdir(path) and os.listdir(path) else None
 
 
+def kept_corpus(args, target):
+    """What campaigns have found so far; a folder that may be empty."""
+    path = os.path.join(args.out, "targets", target.name, "kept")
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def corpora_of(args, target):
+    """Folders with inputs: the tree's and ours."""
+    found = [tree_corpus(target), kept_corpus(args, target)]
+    return [path for path in found if path and os.listdir(path)]
+
+
 def fuzz_all(args, programs):
     """Runs all pairs; returns results by target."""
     pairs = [(target, engine) for target in args.targets for engine in args.engines]
@@ -78,15 +92,11 @@ def fuzz_all(args, programs):
         waiting = {}
         for target, engine in pairs:
             folder = os.path.join(args.out, "targets", target.name, engine)
-            os.makedirs(folder, exist_ok=True)
-            # What earlier campaigns found crashing was reported then.
-            shutil.rmtree(os.path.join(folder, "artifacts"), ignore_errors=True)
-            kept = engines.corpora_of(os.path.dirname(folder))
-            own = os.path.join(folder, "corpus")
-            corpora = [tree_corpus(target)] + [path for path in kept if path != own]
-            corpora = [path for path in corpora if path and not path.startswith(folder)]
+            # What earlier campaigns found is in what they kept, or was reported then.
+            shutil.rmtree(folder, ignore_errors=True)
+            os.makedirs(folder)
             future = pool.submit(engines.ENGINES[engine], programs[engine], target, seconds, folder,
-                                 corpora, args.seed)
+                                 corpora_of(args, target), args.seed)
             waiting[future] = (target, engine)
         for future in concurrent.futures.as_completed(waiting):
             target, engine = waiting[future]
@@ -98,10 +108,9 @@ def fuzz_all(args, programs):
     return results
 
 
-def row_of(args, programs, target, results, total_lines):
-    """What the report says of one target."""
+def row_of(args, programs, target, results):
+    """What the report says of one target, and the lines that it reaches."""
     folder = os.path.join(args.out, "targets", target.name)
-    corpora = [path for path in [tree_corpus(target)] if path] + engines.corpora_of(folder)
     row = {"target": target.name, "engines": {}, "crashes": [], "errors": []}
     for result in results:
         row["engines"][result.engine] = {
@@ -112,18 +121,30 @@ def row_of(args, programs, target, results, total_lines):
             row["crashes"] += engines.report_crashes(programs["libfuzzer"], target, result, folder,
                                                      args.crash_seconds)
     if row["crashes"]:
-        return row  # Its inputs would end the next steps, too.
+        return row, {}  # Its inputs would end the next steps, too.
+    keep(args, programs["libfuzzer"], target, folder)
+    corpora = corpora_of(args, target)
     row["edges"], row["features"] = engines.edges(programs["libfuzzer"], target, corpora, folder)
+    found = {}
     if "lines" in programs:
         data = os.path.join(folder, "lines")
         lines.replay(programs["lines"], target, corpora, data)
         found = lines.count(os.path.dirname(programs["lines"]), data)
         (row["lines"], row["lines_of"]), _ = lines.summary(found)
-        lines.merge_counts(total_lines, found)
         shutil.rmtree(data)
     if args.update:
         row["added"] = update_tree(args, programs["libfuzzer"], target, folder)
-    return row
+    return row, found
+
+
+def keep(args, program, target, folder):
+    """Replaces what is kept by the inputs, old and new, that are worth it."""
+    kept = kept_corpus(args, target)
+    merged = kept + ".new"
+    shutil.rmtree(merged, ignore_errors=True)
+    if engines.merge(program, target, merged, [kept] + engines.found_in(folder), MERGE_SECONDS_MAX):
+        shutil.rmtree(kept)
+        os.rename(merged, kept)
 
 
 def update_tree(args, program, target, folder):
@@ -136,7 +157,8 @@ def update_tree(args, program, target, folder):
     for name in os.listdir(into):  # What is there counts as reached.
         shutil.copyfile(os.path.join(into, name), os.path.join(merged, name))
     before = set(os.listdir(merged))
-    if not engines.merge(program, target, merged, engines.corpora_of(folder), MERGE_SECONDS_MAX):
+    if not engines.merge(program, target, merged, [kept_corpus(args, target)],
+                         MERGE_SECONDS_MAX):
         return 0
     fresh = [os.path.join(merged, name) for name in os.listdir(merged) if name not in before]
     room = args.update_bytes_max
@@ -197,8 +219,12 @@ def main():
     results = fuzz_all(args, programs)
     seconds = time.monotonic() - start
     total_lines = {}
-    rows = [row_of(args, programs, target, results[target.name], total_lines)
-            for target in args.targets]
+    rows = []
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        for row, found in pool.map(lambda t: row_of(args, programs, t, results[t.name]),
+                                   args.targets):
+            rows.append(row)
+            lines.merge_counts(total_lines, found)
     write_report(args, rows, total_lines, seconds)
     bad = 0
     for row in rows:

@@ -104,7 +104,6 @@ def run_afl(out, target, seconds, folder, corpora, seed):
             file.write(b"0")
     log = os.path.join(folder, "log")
     output = os.path.join(folder, "out")
-    shutil.rmtree(output, ignore_errors=True)
     command = ["afl-fuzz", "-i", seeds, "-o", output, "-m", "none", "-V", str(seconds), "-s",
                str(seed), "-t", "5000", "-G", str(target.len_max)]
     words = dictionary(out, target)
@@ -132,8 +131,8 @@ def run_afl(out, target, seconds, folder, corpora, seed):
 ENGINES = {"libfuzzer": run_libfuzzer, "afl": run_afl}
 
 
-def corpora_of(folder):
-    """The inputs that both engines kept for a target: folders."""
+def found_in(folder):
+    """What both engines found for a target in this run: folders."""
     found = [os.path.join(folder, "libfuzzer", "corpus")]
     found += glob.glob(os.path.join(folder, "afl", "out", "*", "queue"))
     return [path for path in found if os.path.isdir(path)]
