@@ -314,6 +314,31 @@ TEST(TopicCache, EntriesInUseOutliveTheOthers) {
     EXPECT_EQ(hot_misses, 20);
 }
 
+// What was in use once goes when it isn't any more. Without that, entries that were used twice
+// would stay for ever, and the cache would be of no use to those that came later.
+TEST(TopicCache, EntriesThatWereInUseMakeWayForThoseThatAre) {
+    Trie trie;
+    Cache cache(&trie, 64 << 10);
+    int cold = 0;
+    for (int phase = 0; phase < 4; phase++) {
+        std::string prefix = "hot/" + std::to_string(phase) + "/";
+        uint64_t misses = 0;
+        for (int round = 0; round < 12; round++) {
+            for (int i = 0; i < 150; i++) {
+                uint64_t before = cache.Stats().miss_count;
+                cache.Lookup(prefix + std::to_string(i));
+                // At first what was hot before has to be found out.
+                misses += round < 6 ? 0 : cache.Stats().miss_count - before;
+                if (i % 5 == 0) {
+                    cache.Lookup("cold/" + std::to_string(cold++));
+                }
+            }
+        }
+        EXPECT_EQ(misses, 0u) << "phase " << phase;
+    }
+    EXPECT_GT(cache.Stats().evicted_count, 500u);
+}
+
 TEST(TopicCache, ResultsThatAreTooLargeAreServedAllTheSame) {
     Trie trie;
     for (uint32_t i = 1; i <= 3000; i++) {

@@ -5,6 +5,7 @@
 
 #include <unordered_map>
 
+#include "trie/epoch.h"
 #include "trie/test_model.hh"
 #include "trie/testing.h"
 
@@ -334,6 +335,60 @@ TEST(Trie, ChurnInABigFilterNeedsNoMoreMemory) {
     EXPECT_EQ(Match(trie.get(), "a/b").rows.size(), 5000u);
 }
 
+// A table in which every place was used once would have no place where a search for somebody new
+// ends, so it is made anew in time; what a reader could still see of the old one is retired.
+// Levels are found by 32 bits of their hash. These two have the same, and one is the beginning of
+// the other.
+TEST(Trie, LevelsWithEqualHashesAreToldApart) {
+    const uint64_t seed = 42;  // Of Trie.
+    std::string level(123, 'a');
+    std::string longer = std::string(200, 'a') + "8692318";
+    auto hash = [](const std::string &text) {
+        return static_cast<uint32_t>(XXH3_64bits_withSeed(text.data(), text.size(), seed));
+    };
+    ASSERT_EQ(hash(level), hash(longer));
+    for (bool longer_first : {false, true}) {
+        for (const std::string rest : {"/+", "/+/x/#"}) {
+            Trie trie;
+            const std::string &first = longer_first ? longer : level;
+            const std::string &second = longer_first ? level : longer;
+            std::string topic = rest == "/+" ? "/1" : "/1/x/2";
+            trie.Insert(first + rest, 1);
+            EXPECT_EQ(Match(trie.get(), first + topic).rows.size(), 1u);
+            EXPECT_EQ(Match(trie.get(), second + topic).rows.size(), 0u);
+            trie.Insert(second + rest, 2);
+            trie.Insert(second + "/other/#", 3);
+            EXPECT_EQ(Match(trie.get(), first + topic).rows.size(), 1u);
+            EXPECT_EQ(Match(trie.get(), second + topic).rows.size(), 1u);
+            trie.Remove(first + rest, 1);
+            EXPECT_EQ(Match(trie.get(), first + topic).rows.size(), 0u);
+            EXPECT_EQ(Match(trie.get(), second + topic).rows.size(), 1u);
+            EXPECT_EQ(Match(trie.get(), second + "/other/y").rows.size(), 1u);
+        }
+    }
+}
+
+TEST(Trie, ChurnInAFilterMakesItsTableAnewInTime) {
+    Trie trie;
+    for (uint32_t i = 1; i <= 100; i++) {
+        trie.Insert("a/+", i);
+    }
+    struct mr_epoch *epoch = mr_trie_epoch(trie.get());
+    uint32_t reader;
+    ASSERT_EQ(mr_epoch_register(epoch, &reader), MR_OK);
+    mr_epoch_enter(epoch, reader);
+    uint64_t retired = trie.Stats().retired_count;
+    for (uint32_t i = 1; i <= 1000; i++) {
+        trie.Remove("a/+", i);
+        trie.Insert("a/+", i + 100);
+    }
+    // Of some 200 places at most three in four are used, and some are used again.
+    EXPECT_GE(trie.Stats().retired_count, retired + 3);
+    mr_epoch_leave(epoch, reader);
+    mr_epoch_unregister(epoch, reader);
+    EXPECT_EQ(Match(trie.get(), "a/b").rows.size(), 100u);
+}
+
 TEST(Trie, ChurnOfFiltersNeedsNoMoreMemory) {
     Trie trie;
     auto name = [](int i) { return "dev/" + std::to_string(i); };
@@ -548,6 +603,59 @@ TEST(TrieMemory, FailedInsertChangesNothing) {
         ASSERT_EQ(trie.Stats().node_count, model.filters().size());
     }
     EXPECT_GT(failed_count, 100);
+}
+
+// Refused again and again, so that what is lost adds up. Others come and go in between, since
+// what was retired is given back with them.
+void ExpectRefusalsLoseNothing(Trie *trie, const std::string &filter, uint64_t allocations) {
+    uint64_t settled = 0;
+    for (int again = 0; again < 30; again++) {
+        mr_trie_test_limit_allocations(trie->get(), allocations);
+        enum mr_err err = trie->TryInsert(filter, Subscription(0x5000));
+        mr_trie_test_limit_allocations(trie->get(), UINT64_MAX);
+        if (err == MR_OK) {
+            trie->Remove(filter, 0x5000);  // A table had grown before, and stays so.
+            return;
+        }
+        for (int i = 0; i < 4; i++) {
+            trie->Insert("other/+", 1);
+            trie->Remove("other/+", 1);
+        }
+        if (again == 10) {
+            settled = trie->Stats().bytes;
+        }
+    }
+    EXPECT_LE(trie->Stats().bytes, settled) << filter << ", " << allocations << " allocations";
+}
+
+TEST(TrieMemory, ASubscriptionThatIsRefusedLosesNoMemory) {
+    const std::string filters[] = {"exact/new",   "tree/new/+",       "tree/1/+/new/#",
+                                   "members/+/x", "$share/g/exact/1", "$share/g/+/y",
+                                   "a/b/c/+/#",   "exact/1"};
+    int refused = 0;
+    for (uint32_t count : {0u, 1u, 3u, 4u, 7u, 8u, 15u, 16u, 31u, 32u, 127u, 128u}) {
+        Trie trie;
+        for (uint32_t i = 1; i <= count; i++) {
+            trie.Insert("exact/" + std::to_string(i), i);
+            trie.Insert("tree/" + std::to_string(i) + "/+", i);
+            trie.Insert("members/+/x", i);
+        }
+        for (const std::string &filter : filters) {
+            for (uint64_t allocations = 0;; allocations++) {
+                mr_trie_test_limit_allocations(trie.get(), allocations);
+                enum mr_err err = trie.TryInsert(filter, Subscription(0x5000));
+                mr_trie_test_limit_allocations(trie.get(), UINT64_MAX);
+                if (err == MR_OK) {
+                    trie.Remove(filter, 0x5000);
+                    break;
+                }
+                refused++;
+                ExpectRefusalsLoseNothing(&trie, filter, allocations);
+            }
+        }
+        EXPECT_EQ(Match(trie.get(), "members/a/x").rows.size(), count);
+    }
+    EXPECT_GT(refused, 50);
 }
 
 TEST(TrieMemory, BigSetsSurviveLackOfMemory) {
