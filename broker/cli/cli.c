@@ -56,7 +56,7 @@ const char *mr_cli_help(void) {
            "      --version           print the version\n"
            "      --test-config       check the configuration and exit\n"
            "      --print-config      print the effective configuration and exit\n"
-           "      --io BACKEND        input and output by auto, epoll, io_uring or uv\n"
+           "      --io BACKEND        input and output by auto, epoll, io_uring, uv; iocp\n"
            "      --workers N         threads that serve clients; 0: one for each core\n"
            "\n"
            "Without -c, only clients on this machine can connect.\n";

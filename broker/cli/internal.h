@@ -5,6 +5,8 @@
 #ifndef MILLRACE_BROKER_CLI_INTERNAL_H
 #define MILLRACE_BROKER_CLI_INTERNAL_H
 
+#include <time.h>
+
 #include "base/base.h"
 #include "broker/config/config.h"
 
@@ -39,8 +41,14 @@ MR_NODISCARD enum mr_err mr_log_file_reopen(struct mr_log_file *file, int *os_er
 void mr_log_file_write(struct mr_log_file *file, const struct mr_log_parts *parts);
 void mr_log_file_close(struct mr_log_file *file);  // NULL is allowed.
 
+// strftime(), as C17 has it. Returns the length; 0: it doesn't fit, or `format` is wrong.
+size_t mr_log_time_print(char *out, size_t size, const char *format, const struct tm *parts);
+
 // Standard output (1) or error (2).
 void mr_log_standard_write(int number, const struct mr_log_parts *parts);
+
+// A service of Windows has no standard streams.
+bool mr_log_standard_exists(void);
 
 // The system's own log: syslog, or the event log of Windows. One for the process.
 void mr_log_system_open(void);

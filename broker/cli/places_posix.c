@@ -75,8 +75,16 @@ void mr_log_file_close(struct mr_log_file *file) {
     }
 }
 
+size_t mr_log_time_print(char *out, size_t size, const char *format, const struct tm *parts) {
+    return strftime(out, size, format, parts);
+}
+
 void mr_log_standard_write(int number, const struct mr_log_parts *parts) {
     write_line(number, parts);
+}
+
+bool mr_log_standard_exists(void) {
+    return true;
 }
 
 // --------------------------------------------------------------------------- syslog

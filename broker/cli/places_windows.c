@@ -91,6 +91,46 @@ void mr_log_standard_write(int number, const struct mr_log_parts *parts) {
     }
 }
 
+bool mr_log_standard_exists(void) {
+    HANDLE handle = GetStdHandle(STD_ERROR_HANDLE);
+    return handle != NULL && handle != INVALID_HANDLE_VALUE;
+}
+
+// ----------------------------------------------------------------------- time stamps
+
+// What the C library of Windows lacks, in words that it has.
+static const char *spell_out(char conversion) {
+    switch (conversion) {
+        case 'D':
+            return "%m/%d/%y";
+        case 'F':
+            return "%Y-%m-%d";
+        case 'R':
+            return "%H:%M";
+        case 'T':
+            return "%H:%M:%S";
+        default:
+            return NULL;
+    }
+}
+
+size_t mr_log_time_print(char *out, size_t size, const char *format, const struct tm *parts) {
+    char spelled[512];
+    size_t len = 0;
+    while (*format != '\0') {
+        const char *words = *format == '%' ? spell_out(format[1]) : NULL;
+        char both[3] = {*format, *format == '%' ? format[1] : '\0', '\0'};
+        format += strlen(both);
+        words = words != NULL ? words : both;
+        if (len + strlen(words) >= sizeof(spelled)) {
+            return 0;
+        }
+        memcpy(spelled + len, words, strlen(words) + 1);
+        len += strlen(words);
+    }
+    return len > 0 ? strftime(out, size, spelled, parts) : 0;
+}
+
 // ------------------------------------------------------------------------ event log
 
 static HANDLE event_log;

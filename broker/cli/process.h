@@ -34,9 +34,13 @@ struct mr_config_reader mr_files_reader(void);
 
 struct mr_log_output;  // Opaque.
 
-// The places that `config` names: standard output, standard error, a file, syslog (on Windows
-// the event log). Lines
-// for `log_dest topic` go to `topic`, which may be NULL. The texts of `config` are copied.
+// Says what is wrong before there is a log: one line on standard error, or in the system's
+// log where a process has no standard streams, as services of Windows.
+void mr_complain(const char *format, ...) MR_PRINTF(1, 2);
+
+// The places that `config` names: standard output, standard error (as above), a file, syslog
+// (on Windows the event log). Lines for `log_dest topic` go to `topic`, which may be NULL. The
+// texts of `config` are copied.
 // Errors: those of opening the file, for which `*os_error` gets the system's number.
 MR_NODISCARD enum mr_err mr_log_output_open(struct mr_log_output **out,
                                             const struct mr_config *config,

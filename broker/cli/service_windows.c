@@ -232,8 +232,10 @@ static void WINAPI service_main(DWORD argc, wchar_t **argv) {
 // As in Mosquitto: a service without -c has its file in this folder, if the variable is set.
 static char *default_config(void) {
     static char path[1024];
-    const char *folder = getenv("MOSQUITTO_DIR");
+    const wchar_t *wide = _wgetenv(L"MOSQUITTO_DIR");
+    char *folder = wide == NULL ? NULL : mr_narrow_text(wide);
     int len = folder == NULL ? 0 : snprintf(path, sizeof(path), "%s\\mosquitto.conf", folder);
+    free(folder);
     return len > 0 && (size_t)len < sizeof(path) ? path : NULL;
 }
 

@@ -1,4 +1,5 @@
 // Where lines of the log go; the places themselves are the system's (places_*.c).
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +24,8 @@ size_t mr_timestamp_print(char out[MR_TIMESTAMP_BYTES], const char *format, int6
     time_t now = (time_t)now_s;
     struct tm parts;
     size_t len = 0;
-    // strftime() returns 0 for what doesn't fit.
     if (format != NULL && localtime_r(&now, &parts) != NULL) {
-        len = strftime(out, MR_TIMESTAMP_BYTES - 3, format, &parts);
+        len = mr_log_time_print(out, MR_TIMESTAMP_BYTES - 3, format, &parts);
     }
     if (len == 0) {
         int printed = snprintf(out, MR_TIMESTAMP_BYTES, "%lld", (long long)now_s);
@@ -33,6 +33,24 @@ size_t mr_timestamp_print(char out[MR_TIMESTAMP_BYTES], const char *format, int6
     }
     memcpy(out + len, ": ", 3);
     return len + 2;
+}
+
+void mr_complain(const char *format, ...) {
+    char line[2048];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    if (len < 0) {
+        return;
+    }
+    if (mr_log_standard_exists()) {
+        fprintf(stderr, "%s\n", line);
+        return;
+    }
+    mr_log_system_open();
+    mr_log_system_write(MR_LOG_ERROR, line, strlen(line));
+    mr_log_system_close();
 }
 
 static void write_everywhere(void *ctx, enum mr_log_type type, const char *line, size_t len) {
@@ -91,7 +109,8 @@ enum mr_err mr_log_output_open(struct mr_log_output **out, const struct mr_confi
             return err;
         }
     }
-    if (config->log_syslog) {
+    bool to_standard = config->log_stdout || config->log_stderr;
+    if (config->log_syslog || (to_standard && !mr_log_standard_exists())) {
         output->to_syslog = true;
         mr_log_system_open();
     }

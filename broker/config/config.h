@@ -110,7 +110,7 @@ struct mr_config {                         // NOLINT(clang-analyzer-optin.perfor
 
     // Our own.
     uint32_t workers;        // 0: one for each core.
-    const char *io_backend;  // "auto", "epoll", "io_uring", "uv".
+    const char *io_backend;  // "auto", "epoll", "io_uring", "iocp", "uv".
     enum mr_slow_policy slow_policy;
     uint64_t outbox_bytes;
     uint32_t connect_timeout_s;

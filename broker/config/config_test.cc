@@ -158,6 +158,7 @@ TEST(Config, EachDirectiveSetsItsField) {
         {"workers 64", SEE(c.workers == 64)},
         {"io_backend epoll", SEE(Is(c.io_backend, "epoll"))},
         {"io_backend io_uring", SEE(Is(c.io_backend, "io_uring"))},
+        {"io_backend iocp", SEE(Is(c.io_backend, "iocp"))},
         {"io_backend uv", SEE(Is(c.io_backend, "uv"))},
         {"slow_consumer_policy drop-oldest", SEE(c.slow_policy == MR_SLOW_DROP_OLDEST)},
         {"slow_consumer_policy disconnect", SEE(c.slow_policy == MR_SLOW_DISCONNECT)},
@@ -613,7 +614,7 @@ TEST(ConfigOverrides, AreCheckedAsAFileIs) {
     Reading c = ReadText("", overrides);
     EXPECT_EQ(MR_ERR_INVALID, c.err);
     EXPECT_EQ(
-        "command line: error: --io: expected auto, epoll, io_uring or uv, not 'epol'\n"
+        "command line: error: --io: expected auto, epoll, io_uring, iocp or uv, not 'epol'\n"
         "command line: error: --workers: expected a whole number from 0 to 64, not '65'\n",
         c.AllMessages());
 }

@@ -31,8 +31,8 @@ static const struct mr_choice slow_policies[] = {
     {NULL, 0},
 };
 
-static const struct mr_choice io_backends[] = {
-    {"auto", 0}, {"epoll", 0}, {"io_uring", 0}, {"uv", 0}, {NULL, 0}};
+static const struct mr_choice io_backends[] = {{"auto", 0}, {"epoll", 0}, {"io_uring", 0},
+                                               {"iocp", 0}, {"uv", 0},    {NULL, 0}};
 
 const struct mr_choice mr_log_type_words[] = {
     {"debug", MR_LOG_DEBUG},
@@ -293,9 +293,10 @@ const struct mr_directive mr_directives[] = {
      .kind = MR_KIND_WORD,
      .choices = io_backends,
      .preset_word = "auto",
-     .help = "*Millrace's own.* How the system is asked for input and output. auto is epoll. "
-             "io_uring needs Linux 6.12; where it is missing or forbidden, epoll is used and a "
-             "line of the log says so. uv is libuv, for systems that have none of them."},
+     .help = "*Millrace's own.* How the system is asked for input and output. auto is epoll, and "
+             "iocp on Windows, which has no other. io_uring needs Linux 6.12; where it is missing "
+             "or forbidden, epoll is used and a line of the log says so. uv is libuv, for systems "
+             "that have none of them. A word for another system ends the start."},
     {.name = "slow_consumer_policy",
      GLOBAL(slow_policy),
      .kind = MR_KIND_CHOICE,

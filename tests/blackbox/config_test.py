@@ -58,6 +58,14 @@ class CommandLine(ConfigTest):
             self.assertIn("millrace: ", done.text)
         self.assertIn("--port", self.run_binary("--prot", "1").text)
 
+    def test_a_backend_of_another_system_is_refused(self):
+        target = self.own_broker("io_backend iocp\nlistener {port}\n", bare=True, start=False)
+        target.stop = target.discard
+        for args in ((), ("--test-config",)):
+            done = target.run("-c", target.config_path, *args)
+            self.assertNotEqual(done.returncode, 0, done.text)
+            self.assertIn("io_backend iocp: not on this system", done.text)
+
     def test_missing_file(self):
         done = self.run_binary("-c", "/nonexistent/millrace.conf")
         self.assertNotEqual(done.returncode, 0)

@@ -1,23 +1,18 @@
-// The broker's binary: composes the parts, reads files, handles signals; no logic of its own.
-#include <pthread.h>
-#include <signal.h>
+#include "broker/program.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
+#include "broker/backends.h"
 #include "broker/cli/cli.h"
 #include "broker/cli/process.h"
+#include "broker/cli/requests.h"
 #include "broker/config/config.h"
 #include "broker/limits.h"
 #include "broker/log/log.h"
 #include "broker/policies.h"
 #include "broker/server/server.h"
 #include "broker/version.h"
-#include "io/epoll/epoll.h"
-#include "io/uring/uring.h"
-#include "io/uv/uv.h"
 
 // Descriptors beside the connections: listeners, loops, the log, standard streams.
 #define OTHER_DESCRIPTORS 64u
@@ -29,6 +24,7 @@ struct program {
     struct mr_daemon daemon;
     struct mr_server *server;
     uint32_t workers;
+    const char *more_help;
 };
 
 static void log_topic(void *ctx, enum mr_log_type type, const char *line, size_t len) {
@@ -38,22 +34,6 @@ static void log_topic(void *ctx, enum mr_log_type type, const char *line, size_t
     }
 }
 
-// Memory that the system counts for this process.
-static void memory(uint64_t *bytes_out, uint64_t *bytes_max_out) {
-    char *text;
-    size_t len;
-    *bytes_out = 0;
-    *bytes_max_out = 0;
-    if (mr_file_read("/proc/self/status", &text, &len) != MR_OK) {
-        return;
-    }
-    const char *now = strstr(text, "VmRSS:");
-    const char *max = strstr(text, "VmHWM:");
-    *bytes_out = now != NULL ? strtoull(now + strlen("VmRSS:"), NULL, 10) * 1024 : 0;
-    *bytes_max_out = max != NULL ? strtoull(max + strlen("VmHWM:"), NULL, 10) * 1024 : 0;
-    free(text);
-}
-
 // ------------------------------------------------------------------------ configuration
 
 static bool read_config(struct program *program) {
@@ -61,10 +41,10 @@ static bool read_config(struct program *program) {
     struct mr_config_messages messages = {0};
     enum mr_err err = mr_config_read(&program->config, &messages, &reader, &program->cli.overrides);
     for (size_t i = 0; i < messages.count; i++) {
-        fprintf(stderr, "%s\n", messages.lines[i]);
+        mr_complain("%s", messages.lines[i]);
     }
     if (err != MR_OK && messages.count == 0) {
-        fprintf(stderr, "millrace: %s\n", mr_err_text(err));
+        mr_complain("millrace: %s", mr_err_text(err));
     }
     mr_config_messages_fini(&messages);
     return err == MR_OK;
@@ -81,6 +61,7 @@ static int inform(struct program *program) {
     switch (program->cli.action) {
         case MR_CLI_HELP:
             fputs(mr_cli_help(), stdout);
+            fputs(program->more_help, stdout);
             return EXIT_SUCCESS;
         case MR_CLI_VERSION:
             puts("millrace version " MR_VERSION);
@@ -95,7 +76,8 @@ static int inform(struct program *program) {
     mr_log_set_sink(&sink, MR_LOG_ALL);
     struct mr_policy_set *policies = mr_policies_read(program->config);
     char *text = mr_config_print(program->config);
-    bool ok = policies != NULL && text != NULL;
+    bool ok =
+        mr_backend_choose(program->config->io_backend) != NULL && policies != NULL && text != NULL;
     if (ok) {
         fputs(text, stdout);
         fprintf(stderr, "Configuration OK.\n");
@@ -113,9 +95,10 @@ static bool open_log(struct program *program) {
     int os_error = 0;
     enum mr_err err = mr_log_output_open(&program->log, program->config, &topic, &os_error);
     if (err != MR_OK) {
-        fprintf(stderr, "millrace: %s: %s (%s)\n",
-                program->config->log_file != NULL ? program->config->log_file : "log",
-                mr_err_text(err), strerror(os_error));
+        char text[MR_OS_ERROR_BYTES];
+        mr_complain("millrace: %s: %s (%s)",
+                    program->config->log_file != NULL ? program->config->log_file : "log",
+                    mr_err_text(err), mr_os_error_text(os_error, text));
         return false;
     }
     struct mr_log_sink sink = mr_log_output_sink(program->log);
@@ -124,13 +107,15 @@ static bool open_log(struct program *program) {
 }
 
 static uint32_t choose_workers(const struct mr_config *config) {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t workers = config->workers != 0 ? config->workers : cores > 0 ? (uint32_t)cores : 1;
+    uint32_t workers = config->workers != 0 ? config->workers : mr_process_cores();
     return workers > MR_WORKERS_MAX ? MR_WORKERS_MAX : workers;
 }
 
 static void check_descriptors(const struct mr_config *config) {
     uint64_t descriptors = mr_process_raise_files();
+    if (descriptors == UINT64_MAX) {
+        return;
+    }
     for (uint32_t i = 0; i < config->listener_count; i++) {
         uint32_t max = config->listeners[i].connections_max;
         if (max != UINT32_MAX && (uint64_t)max + OTHER_DESCRIPTORS > descriptors) {
@@ -140,26 +125,6 @@ static void check_descriptors(const struct mr_config *config) {
         }
     }
     mr_log(MR_LOG_INFORMATION, "Up to %llu open files.", (unsigned long long)descriptors);
-}
-
-static const struct mr_io_backend *choose_backend(const struct mr_config *config) {
-    if (strcmp(config->io_backend, "auto") == 0 || strcmp(config->io_backend, "epoll") == 0) {
-        return &mr_io_epoll;
-    }
-    if (strcmp(config->io_backend, "io_uring") == 0) {
-        const char *why;
-        if (mr_io_uring_available(&why)) {
-            return &mr_io_uring;
-        }
-        mr_log(MR_LOG_WARNING, "Using epoll instead of io_uring: %s.", why);
-        return &mr_io_epoll;
-    }
-    if (strcmp(config->io_backend, "uv") == 0) {
-        return &mr_io_uv;
-    }
-    mr_log(MR_LOG_ERROR, "No such io backend: %s. This build has: auto, epoll, io_uring, uv.",
-           config->io_backend);
-    return NULL;
 }
 
 static void describe_listener(const struct program *program, uint32_t index, char *out,
@@ -180,16 +145,16 @@ static bool make_server(struct program *program) {
     const struct mr_config *config = program->config;
     struct mr_server_options options = {
         .config = config,
-        .backend = choose_backend(config),
+        .backend = mr_backend_choose(config->io_backend),
         .worker_count = program->workers,
         .version = MR_VERSION,
-        .memory = memory,
+        .memory = mr_process_memory,
     };
     if (options.backend != NULL) {
         options.policies = mr_policies_read(config);
     }
     if (options.policies == NULL ||
-        getrandom(&options.hash_seed, sizeof(options.hash_seed), 0) < 0) {
+        !mr_process_random(&options.hash_seed, sizeof(options.hash_seed))) {
         mr_policy_set_unref(options.policies);
         return false;
     }
@@ -204,9 +169,10 @@ static bool make_server(struct program *program) {
     err = mr_server_listen(program->server, &listener, &os_error);
     if (err != MR_OK) {
         char text[256];
+        char why[MR_OS_ERROR_BYTES];
         describe_listener(program, listener, text, sizeof(text));
         mr_log(MR_LOG_ERROR, "Can't listen on %s: %s (%s).", text, mr_err_text(err),
-               strerror(os_error));
+               mr_os_error_text(os_error, why));
         return false;
     }
     return true;
@@ -240,15 +206,17 @@ static bool drop_privileges(const struct mr_config *config) {
         return true;
     }
     if (err != MR_OK) {
+        char text[MR_OS_ERROR_BYTES];
         mr_log(MR_LOG_ERROR, "Can't become user %s: %s (%s).",
                config->user != NULL ? config->user : "mosquitto", mr_err_text(err),
-               strerror(os_error));
+               mr_os_error_text(os_error, text));
     }
     return err == MR_OK;
 }
 
 static bool start(struct program *program) {
     const struct mr_config *config = program->config;
+    char text[MR_OS_ERROR_BYTES];
     int os_error = 0;
     check_descriptors(config);
     program->workers = choose_workers(config);
@@ -256,7 +224,7 @@ static bool start(struct program *program) {
         return false;
     }
     if (config->pid_file != NULL && mr_pid_file_write(config->pid_file, &os_error) != MR_OK) {
-        mr_log(MR_LOG_ERROR, "%s: %s.", config->pid_file, strerror(os_error));
+        mr_log(MR_LOG_ERROR, "%s: %s.", config->pid_file, mr_os_error_text(os_error, text));
         return false;
     }
     if (!drop_privileges(config)) {
@@ -276,7 +244,9 @@ static bool start(struct program *program) {
 static void reload(struct program *program) {
     int os_error;
     if (mr_log_output_reopen(program->log, &os_error) != MR_OK) {
-        mr_log(MR_LOG_ERROR, "Can't open the log file again: %s.", strerror(os_error));
+        char text[MR_OS_ERROR_BYTES];
+        mr_log(MR_LOG_ERROR, "Can't open the log file again: %s.",
+               mr_os_error_text(os_error, text));
     }
     struct mr_policy_set *policies = mr_policies_read(program->config);
     if (policies == NULL) {
@@ -288,35 +258,22 @@ static void reload(struct program *program) {
     mr_log(MR_LOG_NOTICE, "Password and access files reloaded.");
 }
 
-// Until a signal ends it.
-static void serve(struct program *program, const sigset_t *signals) {
+// Until somebody wants it to end.
+static void serve(struct program *program) {
     for (;;) {
-        int signal_number;
-        if (sigwait(signals, &signal_number) != 0) {
-            continue;
-        }
-        switch (signal_number) {
-            case SIGHUP:
+        const char *why;
+        switch (mr_requests_wait(&why)) {
+            case MR_REQUEST_RELOAD:
                 reload(program);
                 break;
-            case SIGUSR1:
+            case MR_REQUEST_STATE:
                 mr_server_log_state(program->server);
                 break;
-            default:
-                mr_log(MR_LOG_NOTICE, "Stopping on signal %s.", strsignal(signal_number));
+            case MR_REQUEST_STOP:
+                mr_log(MR_LOG_NOTICE, "Stopping on %s.", why);
                 return;
         }
     }
-}
-
-static void block_signals(sigset_t *signals) {
-    sigemptyset(signals);
-    sigaddset(signals, SIGTERM);
-    sigaddset(signals, SIGINT);
-    sigaddset(signals, SIGHUP);
-    sigaddset(signals, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 static void finish(struct program *program) {
@@ -329,27 +286,32 @@ static void finish(struct program *program) {
     mr_config_free(program->config);
 }
 
-int main(int argc, char *argv[]) {
-    struct program program = {0};
+static bool begin_daemon(struct program *program) {
+    int os_error;
+    if (program->cli.daemon && mr_daemon_begin(&program->daemon, &os_error) != MR_OK) {
+        char text[MR_OS_ERROR_BYTES];
+        mr_complain("millrace: can't become a daemon: %s", mr_os_error_text(os_error, text));
+        return false;
+    }
+    return true;
+}
+
+int mr_program_run(int argc, char *argv[], const char *more_help) {
+    struct program program = {.more_help = more_help};
     char message[MR_CLI_MESSAGE_BYTES];
     if (mr_cli_parse(&program.cli, message, argc, argv) != MR_OK) {
-        fprintf(stderr, "millrace: %s\n", message);
+        mr_complain("millrace: %s", message);
         return EXIT_FAILURE;
     }
     if (program.cli.action != MR_CLI_RUN) {
         return inform(&program);
     }
-    sigset_t signals;
-    int os_error;
-    block_signals(&signals);
-    if (!read_config(&program)) {
+    enum mr_err err = mr_requests_open();
+    if (err != MR_OK) {
+        mr_complain("millrace: can't be asked to stop: %s", mr_err_text(err));
         return EXIT_FAILURE;
     }
-    if (program.cli.daemon && mr_daemon_begin(&program.daemon, &os_error) != MR_OK) {
-        fprintf(stderr, "millrace: can't become a daemon: %s\n", strerror(os_error));
-        return EXIT_FAILURE;
-    }
-    if (!open_log(&program)) {
+    if (!read_config(&program) || !begin_daemon(&program) || !open_log(&program)) {
         return EXIT_FAILURE;
     }
     bool started = start(&program);
@@ -358,9 +320,11 @@ int main(int argc, char *argv[]) {
             mr_log_output_detach(program.log);
             mr_daemon_ready(&program.daemon);
         }
-        serve(&program, &signals);
+        mr_requests_ready();
+        serve(&program);
         mr_server_stop(program.server);
     }
     finish(&program);
+    mr_requests_close();
     return started ? EXIT_SUCCESS : EXIT_FAILURE;
 }
