@@ -18,3 +18,5 @@ export WINESERVER="$wineserver"
 export WINEDEBUG="${WINEDEBUG:--all}"
 export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe="
 unset DISPLAY
+# Names of files are UTF-8.
+export LC_ALL=C.UTF-8

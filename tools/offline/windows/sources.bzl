@@ -19,20 +19,3 @@ debian_sources = repository_rule(
     },
     local = True,
 )
-
-def _mimalloc_source_impl(ctx):
-    folder = ctx.os.environ.get("MILLRACE_MIMALLOC")
-    if not folder:
-        fail("MILLRACE_MIMALLOC has to name a folder with mimalloc's source (apt-get source " +
-             "--download-only mimalloc, unpacked).")
-    for name in ctx.path(folder).readdir():
-        ctx.symlink(name, name.basename)
-    ctx.symlink(ctx.attr.build_file, "BUILD")
-
-# mimalloc's source, in the folder that the variable names.
-mimalloc_source = repository_rule(
-    implementation = _mimalloc_source_impl,
-    attrs = {"build_file": attr.label()},
-    environ = ["MILLRACE_MIMALLOC"],
-    local = True,
-)
