@@ -39,19 +39,21 @@ uint64_t count_total(enum counter counter) {
 
 // ------------------------------------------------------------------------ allocations
 
-// The linker turns calls of NAME into calls of __wrap_NAME, and __real_NAME into NAME.
+// The linker turns calls of NAME into calls of __wrap_NAME, and __real_NAME into NAME. Optimisation
+// at link time must not think that nobody calls them.
+#define WRAPPER __attribute__((used, externally_visible))
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
 void *__real_realloc(void *old, size_t bytes);
 void *__real_aligned_alloc(size_t alignment, size_t bytes);
 int __real_posix_memalign(void **out, size_t alignment, size_t bytes);
 void __real_free(void *old);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
-int __wrap_posix_memalign(void **out, size_t alignment, size_t bytes);
-void __wrap_free(void *old);
+WRAPPER void *__wrap_malloc(size_t bytes);
+WRAPPER void *__wrap_calloc(size_t count, size_t bytes);
+WRAPPER void *__wrap_realloc(void *old, size_t bytes);
+WRAPPER void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+WRAPPER int __wrap_posix_memalign(void **out, size_t alignment, size_t bytes);
+WRAPPER void __wrap_free(void *old);
 
 void *__wrap_malloc(size_t bytes) {
     count(COUNT_ALLOCATED);
