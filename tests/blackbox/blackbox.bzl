@@ -7,6 +7,7 @@ def blackbox_test(
         workers = [1],
         io_uring = False,
         uv = False,
+        wine = False,
         size = "medium",
         **kwargs):
     """Declares a test of the broker: `name`.py, run once for each number of workers.
@@ -20,6 +21,7 @@ def blackbox_test(
       io_uring: also run it with that backend, and two workers. Where the system
         does not have it, the broker falls back to the ordinary one.
       uv: also run it with libuv, and two workers.
+      wine: also run it with a broker for Windows, and two workers.
       size: size of the test.
       **kwargs: passed on.
     """
@@ -44,5 +46,24 @@ def blackbox_test(
                 "//broker",
                 "//tests/support",
             ],
+            **kwargs
+        )
+    if wine:
+        native.sh_test(
+            name = name + "_wine",
+            size = size,
+            srcs = [name + ".py"],
+            args = [
+                "--broker=$(rootpath //tests/windows:broker)",
+                "--wine=$(rootpath //tools/wine:prefix.tar)",
+                "--workers=2",
+            ] + args,
+            data = data + [
+                "//tests/support",
+                "//tests/windows:broker",
+                "//tools/wine:environment.sh",
+                "//tools/wine:prefix.tar",
+            ],
+            tags = ["wine"],
             **kwargs
         )

@@ -1,6 +1,7 @@
 """Test cases that share brokers, and a runner that lets them wait side by side.
 
-    some_test.py --broker=PATH [--workers=N] [--io=BACKEND] [--jobs=N] [-k WORD]... [-v]
+    some_test.py --broker=PATH [--workers=N] [--io=BACKEND] [--wine=PREFIX] [--jobs=N]
+                 [-k WORD]... [-v]
 
 Each test is told from the others by its topics and client identifiers, so many
 tests use one broker at once: most of them spend their time waiting.
@@ -18,7 +19,7 @@ import unittest
 
 from support import broker as broker_module
 from support import client as client_module
-from support import mqtt
+from support import mqtt, wine
 from support.broker import Broker
 
 JOBS = 12
@@ -27,6 +28,10 @@ _brokers = {}
 _crashes = []
 _brokers_lock = threading.Lock()
 _numbers = itertools.count(1)
+
+
+def new_broker(config, **options):
+    return (wine.WineBroker if wine.begun() else Broker)(config, **options)
 
 
 def shared_broker(config):
@@ -41,7 +46,7 @@ def shared_broker(config):
                 # Reported once; the tests that follow get another.
                 _crashes.append(("the broker", str(error)))
                 shared.remove()
-        _brokers[config] = Broker(config)
+        _brokers[config] = new_broker(config)
         return _brokers[config]
 
 
@@ -68,7 +73,7 @@ class BrokerTest(unittest.TestCase):
         """A broker of this test alone; stopped, and looked after, at its end."""
         if broker_module.external_port():
             self.skipTest("needs a broker of its own")
-        started = Broker(config, **options)
+        started = new_broker(config, **options)
         self.addCleanup(lambda: started.stop())  # Which a test may replace.
         return started
 
@@ -176,6 +181,7 @@ def arguments(parser=None):
     parser.add_argument("--broker", help="the binary to test")
     parser.add_argument("--workers", type=int, help="run the broker with that many")
     parser.add_argument("--io", help="its way of input and output, as in io_backend")
+    parser.add_argument("--wine", help="it is for Windows, and this the archive of a prefix")
     parser.add_argument("--jobs", type=int, default=JOBS, help="tests at the same time")
     parser.add_argument("-k", action="append", default=[], help="only tests with this word")
     parser.add_argument("-v", action="store_true", help="name each test")
@@ -195,6 +201,8 @@ def use(options):
     broker_module.Broker.binary = options.broker
     broker_module.Broker.workers = options.workers
     broker_module.Broker.io_backend = options.io
+    if options.wine:
+        wine.begin(options.wine)
 
 
 def main():

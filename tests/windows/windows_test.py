@@ -1,0 +1,186 @@
+#!/usr/bin/python3 -B
+"""What only Windows has: its paths, its console, its services, its ways to ask a process."""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from support import broker, files, wine
+from support.suite import BrokerTest, arguments, main
+
+PARSER = argparse.ArgumentParser()
+PARSER.add_argument("--set-event", help="set_event.exe")
+OPTIONS, _ = arguments(PARSER)
+LONG_S = 120
+
+
+def windows_path(path):
+    """Of a file of this system, in full."""
+    return "Z:" + str(path).replace("/", "\\")
+
+
+class Paths(BrokerTest):
+    def on_c(self, *parts):
+        """A new folder on the C: drive: its path there and here."""
+        here = wine.drive_c().joinpath(self.unique, *parts)
+        here.mkdir(parents=True)
+        return "\\".join(["C:", self.unique, *parts]), here
+
+    def test_drives_backslashes_blanks_and_other_letters(self):
+        there, here = self.on_c("Bröker 1")
+        (here / "more").mkdir()
+        (here / "more" / "1.conf").write_text(f"acl_file {there}\\acl\n")
+        (here / "acl").write_text("topic readwrite open/#\n")
+        target = self.own_broker(
+            "allow_anonymous false\n"
+            "password_file Z:{dir}\\passwd\n"
+            f"include_dir {there}\\more\n"
+            f"log_dest file {there}\\log ü.txt\n",
+            start=False,
+            args=("-c", f"{there}\\millrace.conf"),
+        )
+        target.file("passwd", files.password_file(alice="one"))
+        target.config_path.rename(here / "millrace.conf")
+        target.start()
+        self.connect("refused", broker=target, user="alice", password="one").disconnect()
+        bad = self.open(broker=target)
+        bad.connect("b", 0x86, user="alice", password="two")
+        log = here / "log ü.txt"
+        target.stop()
+        self.assertIn(self.client_id("refused"), log.read_text())
+        self.assertIn(b"\r\n", log.read_bytes())
+        target.stop = lambda: None
+
+    def test_a_path_that_is_longer_than_260_letters(self):
+        there, here = self.on_c(*["f" * 60] * 6)
+        (here / "long.conf").write_text("listener 1883\n")
+        target = self.own_broker("", start=False)
+        target.stop = target.discard
+        done = target.run("--test-config", "-c", f"{there}\\long.conf")
+        self.assertEqual(done.returncode, 0, done.text)
+
+    def test_a_missing_file_is_named(self):
+        target = self.own_broker("", start=False)
+        target.stop = target.discard
+        done = target.run("-c", "C:\\nowhere\\millrace.conf")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("C:\\nowhere\\millrace.conf", done.text)
+
+    def test_a_log_file_is_opened_again(self):
+        there, here = self.on_c()
+        target = self.own_broker(f"log_dest file {there}\\log\n")
+        self.await_value(True, (here / "log").exists, "log file")
+        (here / "log").rename(here / "old")
+        target.reload()
+        self.connect("after", broker=target)
+        self.await_value(
+            lambda text: self.client_id("after") in text, (here / "log").read_text, "log file"
+        )
+
+
+class CommandLine(BrokerTest):
+    def run_binary(self, *args):
+        target = self.own_broker("", start=False)
+        target.stop = target.discard
+        return target.run(*args)
+
+    def test_help_tells_of_services(self):
+        done = self.run_binary("--help")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("millrace install", done.text)
+        self.assertIn("--config-file", done.text)
+
+    def test_other_systems_ways_of_input_and_output_are_refused(self):
+        for name in ("epoll", "io_uring", "uv"):
+            done = self.run_binary("--test-config", "--io", name)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"io_backend {name}: not on this system, which has auto, iocp", done.text)
+        self.assertEqual(self.run_binary("--test-config", "--io", "iocp").returncode, 0)
+
+    def test_there_are_no_daemons(self):
+        done = self.run_binary("-d", "--port", str(broker.free_port()))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("can't become a daemon", done.text)
+
+    def test_another_user_is_refused(self):
+        target = self.own_broker("user somebody\n", start=False)
+        target.stop = target.discard
+        done = target.run("-c", target.config_path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Can't become user somebody", done.text)
+
+    def test_requests_to_nobody(self):
+        for args in (("signal", "stop", "999999"), ("signal", "stop"), ("signal", "x", "1")):
+            done = self.run_binary(*args)
+            self.assertEqual(done.returncode, 1, args)
+            self.assertIn("millrace: ", done.text)
+
+    def test_the_program_says_what_it_is(self):
+        data = pathlib.Path(OPTIONS.broker).read_bytes()
+        self.assertIn("Millrace MQTT broker".encode("utf-16-le"), data)
+
+
+class Requests(BrokerTest):
+    def test_scripts_for_mosquitto_reload_and_stop_it(self):
+        """`signal` sets our events; Mosquitto's names are those of its documentation."""
+        target = self.own_broker()
+        target.stop = target.discard
+        self.press(target, "reload")
+        target.wait_for_log("reloaded")
+        self.press(target, "shutdown")
+        self.assertEqual(target.wait(), 0)
+        self.assertIn("Stopping on event shutdown", target.log())
+
+    def press(self, target, word):
+        command = [wine.loader(), OPTIONS.set_event, f"mosq{target.windows_pid()}_{word}"]
+        subprocess.run(command, check=True, timeout=LONG_S)
+
+
+class Service(BrokerTest):
+    """One for the machine, that is, for the C: drive of these tests."""
+
+    def wine(self, *args):
+        done = subprocess.run(
+            [wine.loader(), *args], capture_output=True, timeout=LONG_S, check=False
+        )
+        return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+
+    def succeed(self, *args):
+        code, text = self.wine(*args)
+        self.assertEqual(code, 0, f"{args}: {text}")
+        return text
+
+    def test_life_of_a_service(self):
+        there = f"C:\\{self.unique}.log"
+        log = wine.drive_c() / f"{self.unique}.log"
+        target = self.own_broker(f"log_dest file {there}\n", start=False)
+        target.stop = target.discard
+        path = os.path.abspath(OPTIONS.broker)
+        text = self.succeed(path, "install", "-c", windows_path(target.config_path))
+        self.assertIn("sc start millrace", text)
+        self.assertNotEqual(self.wine(path, "install")[0], 0, "a second one")
+        self.succeed("net", "start", "millrace")
+        self.await_value(lambda text: "listening on" in text, lambda: self.read(log), "log")
+        connected = self.connect(broker=target)
+        connected.ping()
+        self.succeed("net", "stop", "millrace")
+        connected.expect_end(0x8B)
+        self.await_value(
+            lambda text: "Stopping on the service manager's request" in text,
+            lambda: self.read(log),
+            "log",
+        )
+        self.succeed(path, "uninstall")
+        self.assertNotEqual(self.wine(path, "uninstall")[0], 0, "it is gone")
+
+    @staticmethod
+    def read(path):
+        return path.read_text() if path.exists() else ""
+
+
+if __name__ == "__main__":
+    main()
