@@ -82,6 +82,7 @@ void BackendTest::TearDown() {
     loop_ = nullptr;
     conns_.clear();
     mr_buf_pool_enter(nullptr);
+    backend_.reset();
 }
 
 mr_loop *BackendTest::loop() {

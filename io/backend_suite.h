@@ -51,6 +51,14 @@ class Backend {
     virtual uint32_t RecvBufCount() {
         return 1;
     }
+    // Is a reset known as one if it came before the stream was attached? Else it may seem an end.
+    virtual bool TellsEarlyResets() {
+        return true;
+    }
+    // How many connections a test may have at once.
+    virtual size_t PairCountMax() {
+        return 10000;
+    }
     // How many bytes surely don't fit between a sender and a receiver that doesn't read.
     virtual size_t MoreThanFits() = 0;
 };
@@ -81,6 +89,9 @@ struct Conn : public mr_stream {
 extern const mr_stream_handler kConnHandler;
 // As above, with high_bytes 1000 and low_bytes 100.
 extern const mr_stream_handler kConnWatermarkHandler;
+
+enum class StreamState;  // Both are backend_suite_states.cc's.
+enum class CloseWay;
 
 class BackendTest : public testing::TestWithParam<std::unique_ptr<Backend> (*)()> {
  protected:
@@ -115,6 +126,11 @@ class BackendTest : public testing::TestWithParam<std::unique_ptr<Backend> (*)()
     };
     static void TakeMessages(Conn *conn, Messages *messages);
     static std::string Message(const std::string &body);
+
+    struct Subject;
+    void AttachSubject(Subject *subject, const std::string &initial);
+    void BringTo(StreamState state, Subject *subject);
+    void CloseSubject(StreamState state, CloseWay way, Pair *other);
 
     std::unique_ptr<Backend> backend_;
     mr_loop_options options_ = {};

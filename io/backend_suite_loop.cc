@@ -1,5 +1,7 @@
 // The loop itself: the order of a turn, timers, wakes; and listeners.
+#include <algorithm>
 #include <atomic>
+#include <random>
 #include <thread>
 
 #include "io/backend_suite.h"
@@ -177,6 +179,56 @@ TEST_P(BackendTest, ATimerMayBeRestartedAndOthersStoppedWhileFiring) {
     Turn(10);
     EXPECT_FALSE(stopped_fired);
     EXPECT_FALSE(mr_timer_started(&timer));
+}
+
+TEST_P(BackendTest, TimersThatStopAndRestartEachOtherFireAsTheyWereLastTold) {
+    struct Told {
+        bool started = false;
+        uint64_t due_ms = 0;
+    };
+    const size_t count = 64;
+    std::mt19937 random(1);
+    std::vector<Told> told(count);
+    std::vector<std::unique_ptr<Timer>> timers;
+    int actions_left = 4000;
+    int fired_count = 0;
+    const auto start = [&](size_t i) {
+        // Most are due in the same tick.
+        const uint64_t delays[] = {0, 0, 1, MR_TIMER_TICK_MS, 3 * MR_TIMER_TICK_MS};
+        uint64_t delay = delays[random() % 5];
+        mr_timer_start(loop(), timers[i].get(), delay);
+        told[i] = {true, mr_loop_now_ms(loop()) + delay};
+    };
+    const auto on_fire = [&](size_t self) {
+        EXPECT_TRUE(told[self].started);
+        EXPECT_GE(mr_loop_now_ms(loop()), told[self].due_ms);
+        told[self].started = false;
+        fired_count++;
+        for (int i = 0; i < 4 && actions_left > 0; i++, actions_left--) {
+            size_t other = random() % count;
+            if (random() % 2 == 0) {
+                start(other);
+            } else {
+                mr_timer_stop(loop(), timers[other].get());
+                told[other].started = false;
+            }
+        }
+        for (size_t i = 0; i < count; i++) {
+            ASSERT_EQ(told[i].started, mr_timer_started(timers[i].get()));
+        }
+    };
+    for (size_t i = 0; i < count; i++) {
+        timers.push_back(std::make_unique<Timer>([&, i](Timer *) { on_fire(i); }));
+    }
+    RunUntil([&] {
+        bool any = std::any_of(told.begin(), told.end(), [](const Told &t) { return t.started; });
+        for (size_t i = 0; !any && actions_left > 0 && i < count; i++) {
+            start(i);
+        }
+        return !any && actions_left == 0;
+    });
+    EXPECT_GT(fired_count, 500);
+    Turn(2 * MR_TIMER_TICK_MS);
 }
 
 TEST_P(BackendTest, ALongWaitIsEndedByATimer) {

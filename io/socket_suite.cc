@@ -91,6 +91,15 @@ std::unique_ptr<Peer> SocketBackend::Connect(uint16_t port) {
     return std::make_unique<SocketPeer>(ConnectTo(Ip4(port)));
 }
 
+size_t SocketBackend::PairCountMax() {
+    const size_t others_max = 200;
+    rlimit limit = {};
+    EXPECT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
+    limit.rlim_cur = limit.rlim_max;
+    EXPECT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+    return std::min<size_t>(10000, (static_cast<size_t>(limit.rlim_cur) - others_max) / 2);
+}
+
 void SocketBackend::PassTime(uint32_t ms) {
     usleep(ms * 1000);
 }

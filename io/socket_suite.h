@@ -42,6 +42,8 @@ class SocketBackend : public Backend {
     bool IsPrompt() override {
         return true;
     }
+    // As many as this process has descriptors for, two for each.
+    size_t PairCountMax() override;
     size_t MoreThanFits() override {
         // Linux lets a send buffer grow to 4 MiB and a receive buffer to 6 MiB.
         return 12 << 20;
