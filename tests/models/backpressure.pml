@@ -1,11 +1,12 @@
-// Policy `backpressure` (broker/router, broker/session/queue.c, broker/protocol/protocol.c): clients
-// publish to each other, and whoever publishes to a session that is full isn't read until one has
-// drained; yet nobody waits for ever, however they wait for each other. A client that isn't read can't
-// acknowledge what would drain its own session: so whose session is congested doesn't begin to wait.
+// Policy `backpressure` (broker/router, broker/session/queue.c, broker/protocol/protocol.c):
+// clients publish to each other, and whoever publishes to a session that is full isn't read until
+// one has drained; yet nobody waits for ever, however they wait for each other. A client that isn't
+// read can't acknowledge what would drain its own session: so whose session is congested doesn't
+// begin to wait.
 //
-// Two clients of worker 0 and one of worker 1. A session has one message in flight; more wait in its
-// queue. Each client has so much room for what it sends, its acknowledgements included, until the
-// broker reads.
+// Two clients of worker 0 and one of worker 1. A session has one message in flight; more wait in
+// its queue. Each client has so much room for what it sends, its acknowledgements included, until
+// the broker reads.
 //
 // -DPAUSE_ALL  a publisher has to wait even if its own session is congested
 // -DUNTOLD     the other worker isn't told that a session has drained

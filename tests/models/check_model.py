@@ -31,6 +31,7 @@ class Search:
             self.text = run(folder, ["./pan", "-n", f"-m{DEPTH_MAX}"])
         self.states = int(self.number(r"(\d+) states, stored"))
         self.errors = int(self.number(r"errors: (\d+)"))
+        self.error = (re.findall(r"^pan:\d+: (.*)", self.text, re.MULTILINE) + [""])[0]
         if self.states > states_max:
             raise SystemExit(f"{self.states} states are more than {states_max}\n{self.text}")
 
@@ -64,7 +65,7 @@ def check_model(model, states_min, states_max):
 def check_variant(model, variant, what, states_max):
     search = Search(model, variant, states_max)
     search.expect(search.errors > 0, f"the fault of {variant} isn't found")
-    search.expect(what in search.text, f"{variant} fails, but not with '{what}'")
+    search.expect(what in search.error, f"{variant} fails, but not with '{what}'")
     print(f"{os.path.basename(model)} with {variant}: {what}")
 
 

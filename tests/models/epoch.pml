@@ -1,10 +1,11 @@
-// Reclamation for readers without locks (trie/epoch.c): no reader follows a pointer to an object that
-// was freed, and when all readers are away, everything retired can be freed.
+// Reclamation for readers without locks (trie/epoch.c): no reader follows a pointer to an object
+// that was freed, and when all readers are away, everything retired can be freed.
 //
-// One writer replaces the object at one place, again and again. Memory is weak where the code allows
-// it: a reader finds any object that stood at the place since what it surely knows of, and it knows of
-// a replacement only by having read an epoch that was advanced after it (release and acquire). A
-// reader's store of its epoch reaches the writer late unless it is sequentially consistent.
+// One writer replaces the object at one place, again and again. Memory is weak where the code
+// allows it: a reader finds any object that stood at the place since what it surely knows of, and
+// it knows of a replacement only by having read an epoch that was advanced after it (release and
+// acquire). A reader's store of its epoch reaches the writer late unless it is sequentially
+// consistent.
 //
 // -DNO_FENCE       the first store of mr_epoch_enter() only releases
 // -DENTER_ONCE     mr_epoch_enter() doesn't look at the epoch again
@@ -34,8 +35,8 @@ end:
     od
 }
 
-// Reads the epoch, and with it what was done before it began; and says that it was seen. The store may
-// be under way for as long as it likes, so that nothing has to happen between the two.
+// Reads the epoch, and with it what was done before it began; and says that it was seen. The store
+// may be under way for as long as it likes, so that nothing has to happen between the two.
 inline see_epoch() {
     atomic {
         nfull(buffer[me]) ->

@@ -1,6 +1,6 @@
-// The order in which a worker takes what others flushed to it (broker/router/mailbox.c): a batch that
-// was begun after another one was shown, by whomever, is never taken before it; and a look takes all
-// that was shown before it.
+// The order in which a worker takes what others flushed to it (broker/router/mailbox.c): a batch
+// that was begun after another one was shown, by whomever, is never taken before it; and a look
+// takes all that was shown before it.
 //
 // The rings themselves are in ring.pml. Steps of different workers mix in every possible way.
 //

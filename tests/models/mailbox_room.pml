@@ -1,10 +1,11 @@
 // A sender that waits for room in the ring to another worker (broker/router/mailbox.c): whenever it
-// waits, the receiver wakes it. Messages wait with their publisher, outside; control parcels that can't
-// be pushed wait in a list and are pushed at the end of a turn.
+// waits, the receiver wakes it. Messages wait with their publisher, outside; control parcels that
+// can't be pushed wait in a list and are pushed at the end of a turn.
 //
-// A load that only acquires may be done before an earlier store of the same thread, as on ARM; those of
-// the sender's look at the receiver's position that the code leaves free to move are moved here. A
-// sequentially consistent load (of the bytes shown) keeps it, and what follows, behind the store.
+// A load that only acquires may be done before an earlier store of the same thread, as on ARM;
+// those of the sender's look at the receiver's position that the code leaves free to move are moved
+// here. A sequentially consistent load (of the bytes shown) keeps it, and what follows, behind the
+// store.
 //
 // -DLOST        the flush says that it is starved and doesn't look again
 // -DRING_FIRST  the second look begins with the ring's position, which may be loaded too early
@@ -215,5 +216,5 @@ init {
     }
 }
 
-// An invalid end state, which the checker looks for, is a sender that waits for a wake-up that never
-// comes.
+// An invalid end state, which the checker looks for, is a sender that waits for a wake-up that
+// never comes.

@@ -1,12 +1,13 @@
-// The QoS 2 handshake while connections are lost at any point: each message comes exactly once, and in
-// the end each has come. MQTT 5.0 sections 4.3.3 and 4.4.
+// The QoS 2 handshake while connections are lost at any point: each message comes exactly once, and
+// in the end each has come. MQTT 5.0 sections 4.3.3 and 4.4.
 //
-// The sender is broker/session/inflight.c, towards a client; the receiver is broker/session/received.c
-// with broker/protocol, of what a client publishes. The other side of each is a client that does what
-// the standard says, which is the same, or (as receiver) hands a message on when PUBREL comes.
+// The sender is broker/session/inflight.c, towards a client; the receiver is
+// broker/session/received.c with broker/protocol, of what a client publishes. The other side of
+// each is a client that does what the standard says, which is the same, or (as receiver) hands a
+// message on when PUBREL comes.
 //
-// After a loss the sender begins anew at once; the receiver may still find some of what was on its way,
-// but its answers are lost.
+// After a loss the sender begins anew at once; the receiver may still find some of what was on its
+// way, but its answers are lost.
 //
 // -DFORGET          the receiver forgets what it received with the connection
 // -DRELEASE_EARLY   the receiver forgets a packet identifier when it sends PUBREC

@@ -1,10 +1,10 @@
 // One client identifier, several connections that arrive at any worker, and a publisher on worker 1
-// (broker/protocol/handle_connect.c, move.c, record.c; broker/registry): the session has one owner at a
-// time, at most one connection has it, every connection is served, and what is published to a living
-// session reaches it once and in order, whatever is taken over meanwhile.
+// (broker/protocol/handle_connect.c, move.c, record.c; broker/registry): the session has one owner
+// at a time, at most one connection has it, every connection is served, and what is published to a
+// living session reaches it once and in order, whatever is taken over meanwhile.
 //
-// A worker handles one thing after the other; what it does to the registry and to the subscriptions is
-// seen by the other one at once, and each of these steps may have steps of the other in between.
+// A worker handles one thing after the other; what it does to the registry and to the subscriptions
+// is seen by the other one at once, and each of these steps may have steps of the other in between.
 //
 // -DUNLOCKED         looking for an owner and becoming it are two steps
 // -DNO_SECOND_LOOK   a takeover that ended the session goes on with it
