@@ -83,8 +83,12 @@ class IocpBackend : public Backend {
     bool IsPrompt() override {
         return true;
     }
+    // Wine's server takes the reset from Linux when it looks after the socket, and forgets it.
+    bool TellsEarlyResets() override {
+        return false;
+    }
     // A process of Wine's has 20,000 descriptors here, and needs some for itself.
-    size_t PairCountMax() {
+    size_t PairCountMax() override {
         return 5000;
     }
     size_t MoreThanFits() override {
