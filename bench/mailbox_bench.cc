@@ -48,7 +48,7 @@ void SendTake(benchmark::State &state) {
     uint32_t count = static_cast<uint32_t>(state.range(0));
     int64_t batch = state.range(1);
     Workers workers(count);
-    uint64_t targets = ((UINT64_C(1) << count) - 1) & ~UINT64_C(1);
+    uint64_t targets = (UINT64_MAX >> (64 - count)) & ~UINT64_C(1);
     uint64_t number = 0;
     uint64_t sum = 0;
     Loop loop(state, batch * (count - 1));
@@ -74,7 +74,33 @@ void SendTake(benchmark::State &state) {
     loop.Expect(number == static_cast<uint64_t>(loop.Operations()), "all were sent");
     loop.Expect(sum == number * (number + 1) / 2, "all came");
 }
-BENCHMARK(SendTake)->ArgNames({"workers", "batch"})->ArgsProduct({{2, 8}, {1, 16, 200}});
+BENCHMARK(SendTake)->ArgNames({"workers", "batch"})->ArgsProduct({{2, 8, 64}, {1, 16, 200}});
+
+// A turn that got one batch from each of the others: what finding the oldest costs.
+void TakeFromAll(benchmark::State &state) {
+    uint32_t count = static_cast<uint32_t>(state.range(0));
+    Workers workers(count);
+    uint64_t number = 0;
+    uint64_t sum = 0;
+    Loop loop(state, count - 1);
+    for (auto _ : loop) {
+        for (uint32_t from = 1; from < count; from++) {
+            mr_parcel parcel = {};
+            parcel.kind = MR_PARCEL_UNCONGESTED;
+            parcel.key = ++number;
+            Check(mr_mailbox_send(workers.at(from), 0, &parcel), "send");
+            mr_mailbox_flush(workers.at(from));
+        }
+        mr_parcel parcel;
+        mr_mailbox_look(workers.at(0));
+        while (mr_mailbox_take(workers.at(0), &parcel)) {
+            sum += parcel.key;
+        }
+    }
+    loop.Expect(number == static_cast<uint64_t>(loop.Operations()), "all were sent");
+    loop.Expect(sum == number * (number + 1) / 2, "all came");
+}
+BENCHMARK(TakeFromAll)->ArgName("workers")->Arg(2)->Arg(8)->Arg(64);
 
 // A turn in which nothing came from anybody.
 void NothingToTake(benchmark::State &state) {
@@ -89,6 +115,6 @@ void NothingToTake(benchmark::State &state) {
     }
     loop.Expect(found == 0, "nothing came");
 }
-BENCHMARK(NothingToTake)->ArgName("workers")->Arg(2)->Arg(8);
+BENCHMARK(NothingToTake)->ArgName("workers")->Arg(2)->Arg(8)->Arg(64);
 
 }  // namespace

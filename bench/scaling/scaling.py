@@ -1,0 +1,134 @@
+#!/usr/bin/python3 -B
+"""What many cores would do: a model of the workers' turns, fed with what was measured on few.
+
+    bazel run //bench:scaling                  # writes docs/performance/scaling.md and its chart
+    bazel run //bench:scaling -- --list        # only the table
+
+A worker's turn takes what its clients have sent and what other workers have flushed to it, and
+ends with a flush of its own. The model solves for the turn that reproduces itself: all workers are
+busy, each has `load` messages of its own clients in a turn, receivers are anywhere. From that
+follow batches, the cost of a delivery, and how busy each shared structure is.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [os.getcwd(), ROOT]  # `bazel run` starts in the root of what it made.
+
+WORKSPACE = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
+OUT = os.path.join(WORKSPACE or ROOT, "docs/performance")
+CORES = [1, 2, 4, 8, 16, 32, 64, 128]
+LOADS = [10, 100, 1000]
+WORKERS_MAX = 64  # MR_WORKERS_MAX: `targets` of a message is one word.
+
+
+@dataclasses.dataclass
+class Costs:
+    """Nanoseconds; each with where it comes from."""
+
+    # CPU of a delivery within one worker, the kernel's part included: versus.md, pair 100-100.
+    local: float = 45
+    # More, if the receiver is another worker's: ring_bench and mailbox_bench, batches of 16 (90),
+    # and the message's lines, fetched from the other core's cache (3 of them).
+    parcel: float = 90
+    line: float = 80
+    lines_of_message: int = 3
+    # A batch: its stamp is an atomic addition on the target's line.
+    stamp: float = 80
+    # A batch: what the target pays to find the oldest, for each other worker, and what each turn
+    # pays to look for something to flush. mailbox_bench, from 2 to 64 workers.
+    scan: float = 1.5
+    flush: float = 8
+    # A wake-up of a worker that sleeps: eventfd and epoll_wait on both sides.
+    wake: float = 3000
+    # A turn: epoll_wait and the ends of lists.
+    turn: float = 1500
+    # Held for a retained message that is stored: retained_bench, ReplaceAtRandom.
+    retained_lock: float = 400
+    # Held for a SUBSCRIBE's filter: trie_bench, Insert.
+    trie_lock: float = 700
+    # Held for a CONNECT: registry_bench, ClaimRelease.
+    registry_lock: float = 150
+
+
+@dataclasses.dataclass
+class Turn:
+    """The turn that reproduces itself."""
+
+    cores: int
+    load: int
+    ns: float
+    batches: float
+    stamps_busy: float  # Share of the time in which a target's counter is being added to.
+
+    @property
+    def delivery_ns(self):
+        return self.ns / self.load
+
+    @property
+    def per_second(self):
+        return self.cores * self.load / self.ns * 1e9
+
+
+def batches_out(cores, load):
+    """Targets that get something, if each message goes to a worker drawn at random."""
+    if cores == 1:
+        return 0.0
+    return (cores - 1) * (1 - (1 - 1 / cores) ** load)
+
+
+def turn(cores, load, costs=None, local_share=None):
+    """`local_share`: of deliveries within a worker; None: as chance has it."""
+    costs = costs or Costs()
+    away = (1 - 1 / cores) if local_share is None else (1 - local_share) * (cores > 1)
+    batches = batches_out(cores, load * away * cores / max(1, cores - 1)) if away else 0.0
+    remote = costs.parcel + costs.line * costs.lines_of_message
+    others = cores - 1
+    ns = (
+        costs.turn
+        + load * (costs.local + away * remote)
+        + others * costs.flush
+        + batches * (costs.stamp + costs.line)  # Sent, and as many taken:
+        + batches * others * costs.scan
+    )
+    # A counter is a queue with one server: each batch to this target occupies it for a line's
+    # way. What waits there waits in the middle of a flush.
+    busy = min(0.99, batches * costs.stamp / ns)
+    ns += batches * costs.stamp * busy / (2 * (1 - busy))
+    return Turn(cores, load, ns, batches, busy)
+
+
+def ceiling(hold_ns):
+    """What a lock allows, whatever the number of cores."""
+    return 1e9 / hold_ns
+
+
+def ring_bytes(cores, entries_min=256, total=1 << 18, parcel=56, entries_max=4096):
+    """As broker/router/mailbox.c sizes them."""
+    entries = entries_max
+    while entries > entries_min and entries * cores * cores > total:
+        entries //= 2
+    return entries * parcel * cores * (cores - 1)
+
+
+def main():
+    from bench.scaling import page  # It needs what is above.
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--list", action="store_true", help="print the page, write nothing")
+    parser.add_argument("--out", default=OUT)
+    options = parser.parse_args()
+    text = page.text()
+    print(text)
+    if not options.list:
+        page.write(options.out, text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
