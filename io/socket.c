@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -18,8 +19,17 @@
 // Two sockets on a port that the system picked for the first: the other may be taken.
 #define PORT_ATTEMPTS_MAX 16u
 
-static_assert(MR_UNIX_PATH_BYTES == sizeof(((struct sockaddr_un *)0)->sun_path),
-              "a path that fits the one fits the other");
+static_assert(MR_UNIX_PATH_BYTES >= sizeof(((struct sockaddr_un *)0)->sun_path),
+              "a path that fits the system's fits ours");
+
+// For the fallbacks' test, on a system that doesn't need them.
+#ifdef MR_SOCKET_PLAIN
+#define HAS_SOCKET_FLAGS 0
+#elif defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
+#define HAS_SOCKET_FLAGS 1
+#else
+#define HAS_SOCKET_FLAGS 0
+#endif
 
 // The name of a socket of whatever family.
 union socket_name {
@@ -72,11 +82,72 @@ enum mr_err mr_socket_err(int os_error) {
     }
 }
 
-// -------------------------------------------------------------------- listening
+// ---------------------------------------------------------------------- sockets
 
 static int option_set(int fd, int level, int name, int value) {
     return setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : errno;
 }
+
+// Non-blocking sockets that other programs don't inherit: -1 and errno if there is none.
+#if HAS_SOCKET_FLAGS
+
+static int socket_open(int family) {
+    return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static int connection_accept(int listening) {
+    return accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+#else
+
+// A program that is started meanwhile inherits it; there is no way to prevent that.
+static int prepared(int fd) {
+    if (fd < 0) {
+        return -1;
+    }
+    int os_error = 0;
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+        os_error = errno;
+    }
+#ifdef SO_NOSIGPIPE  // For want of MSG_NOSIGNAL.
+    if (os_error == 0) {
+        os_error = option_set(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+    }
+#endif
+    if (os_error != 0) {
+        close(fd);
+        errno = os_error;
+        return -1;
+    }
+    return fd;
+}
+
+static int socket_open(int family) {
+    return prepared(socket(family, SOCK_STREAM, 0));
+}
+
+static int connection_accept(int listening) {
+    return prepared(accept(listening, NULL, NULL));
+}
+
+#endif
+
+// Returns 0 or the system's error.
+static int interface_bind(int fd, const char *name) {
+    size_t len = strlen(name);
+    if (len >= IFNAMSIZ) {
+        return ENODEV;
+    }
+#ifdef SO_BINDTODEVICE
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)len) == 0 ? 0 : errno;
+#else
+    (void)fd;
+    return EOPNOTSUPP;
+#endif
+}
+
+// -------------------------------------------------------------------- listening
 
 static int options_set(int fd, int family, const struct mr_listen_address *address) {
     int os_error = option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -92,14 +163,7 @@ static int options_set(int fd, int family, const struct mr_listen_address *addre
         os_error = option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     }
     if (os_error == 0 && address->bind_interface != NULL) {
-        size_t len = strlen(address->bind_interface);
-        if (len >= IFNAMSIZ) {
-            return ENODEV;
-        }
-        if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, address->bind_interface, (socklen_t)len) !=
-            0) {
-            os_error = errno;
-        }
+        os_error = interface_bind(fd, address->bind_interface);
     }
     return os_error;
 }
@@ -151,7 +215,7 @@ static void port_set(struct sockaddr *name, uint16_t port) {
 // Does somebody have this address? A socket that is bound but never listens finds out, and no
 // connection can get lost in it.
 static int address_claim(const struct addrinfo *info) {
-    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket_open(info->ai_family);
     if (fd < 0) {
         return errno;
     }
@@ -169,7 +233,7 @@ static int tcp_socket_open(struct mr_listener *listener, const struct addrinfo *
     if (listener->socket_count == MR_LISTENER_SOCKETS_MAX) {
         return EINVAL;
     }
-    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket_open(info->ai_family);
     if (fd < 0) {
         return errno;
     }
@@ -254,7 +318,7 @@ static void unix_path_unlink_stale(const struct sockaddr_un *name) {
     if (lstat(name->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode)) {
         return;
     }
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket_open(AF_UNIX);
     if (fd < 0) {
         return;
     }
@@ -274,7 +338,7 @@ static enum mr_err unix_listen(struct mr_listener *listener,
     }
     memcpy(name.sun_path, address->unix_path, len + 1);
     unix_path_unlink_stale(&name);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket_open(AF_UNIX);
     if (fd < 0) {
         *os_error = errno;
         return mr_socket_err(errno);
@@ -311,7 +375,7 @@ void mr_socket_listen_end(struct mr_listener *listener) {
 // --------------------------------------------------------------------- connections
 
 enum mr_socket_accept mr_socket_accept(intptr_t listening, intptr_t *out) {
-    int fd = accept4((int)listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = connection_accept((int)listening);
     if (fd >= 0) {
         *out = fd;
         return MR_SOCKET_ACCEPTED;

@@ -14,6 +14,11 @@
 
 #include "io/socket.h"
 
+// Where it is missing, io/socket.c has asked for the same once for the whole socket.
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
 #define IOV_MAX_COUNT 128u
 // Per turn and listening socket; the rest of a storm waits for the next turn.
 #define ACCEPT_BATCH 64u
