@@ -1,8 +1,9 @@
 // Each backend on TCP over loopback: echo and fan-out with few and many connections, and how
 // many system calls a message takes. Both ends of each connection are streams of one loop, so
-// the numbers are for both.
+// the numbers are for both. And what an idle stream costs.
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "io/epoll/epoll.h"
 #include "io/loop.h"
 #include "io/uring/uring.h"
+#include "io/uv/uv.h"
 
 namespace {
 
@@ -62,6 +64,12 @@ class Sockets {
     sockaddr_in address_ = {};
 };
 
+// What the process has from malloc(). It stands still if another allocator is linked.
+size_t HeapBytes() {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
 class World;
 
 // One end of a connection.
@@ -69,6 +77,7 @@ struct End {
     mr_stream stream;  // First, so that a stream is its end.
     World *world;
     bool returns;  // Sends back what it gets.
+    int fd;
 };
 
 class World {
@@ -82,9 +91,20 @@ class World {
             int one;
             int other;
             sockets.Connect(&one, &other);
-            clients_.push_back(Attach(one));
-            servers_.push_back(Attach(other));
+            clients_.push_back(NewEnd(one));
+            servers_.push_back(NewEnd(other));
         }
+        // What a loop has but once isn't a stream's.
+        TurnIdle();
+        size_t before = HeapBytes();
+        for (auto *ends : {&clients_, &servers_}) {
+            for (auto &end : *ends) {
+                Attach(end.get());
+            }
+        }
+        TurnIdle();
+        stream_heap_bytes_ =
+            static_cast<double>(HeapBytes() - before) / static_cast<double>(2 * connections);
     }
     ~World() {
         for (auto *ends : {&clients_, &servers_}) {
@@ -107,6 +127,11 @@ class World {
         Check(mr_loop_run_once(loop_, 1000) == MR_OK, "turn");
         vain_turns_ = received_bytes_ + closed_ == before ? vain_turns_ + 1 : 0;
         Check(vain_turns_ < 60, "nothing comes any more");
+    }
+
+    // A turn in which nothing happens.
+    void TurnIdle() {
+        Check(mr_loop_run_once(loop_, 0) == MR_OK, "turn");
     }
 
     void Send(End *end, mr_buf *buf, struct mr_slice bytes) {
@@ -138,6 +163,15 @@ class World {
         mr_loop_stats(loop_, &stats);
         return stats.syscall_count;
     }
+    uint64_t Turns() const {
+        struct mr_loop_stats stats;
+        mr_loop_stats(loop_, &stats);
+        return stats.turn_count;
+    }
+    // What each stream takes from the heap, besides what its owner gives it.
+    double stream_heap_bytes() const {
+        return stream_heap_bytes_;
+    }
     // What the first server gets goes to all others instead of back.
     void FanOut() {
         for (auto &end : clients_) {
@@ -150,15 +184,20 @@ class World {
     }
 
  private:
-    std::unique_ptr<End> Attach(int fd) {
-        static const mr_stream_handler handler = {
-            OnRecv, [](mr_stream *) {}, OnClose, nullptr, 1 << 20, 1 << 19};
+    std::unique_ptr<End> NewEnd(int fd) {
         auto end = std::make_unique<End>();
         end->world = this;
         end->returns = true;
-        Check(mr_stream_attach(loop_, &end->stream, fd, mr_slice_of(nullptr, 0), &handler) == MR_OK,
-              "attach");
+        end->fd = fd;
         return end;
+    }
+
+    void Attach(End *end) {
+        static const mr_stream_handler handler = {
+            OnRecv, [](mr_stream *) {}, OnClose, nullptr, 1 << 20, 1 << 19};
+        enum mr_err err =
+            mr_stream_attach(loop_, &end->stream, end->fd, mr_slice_of(nullptr, 0), &handler);
+        Check(err == MR_OK, "attach");
     }
 
     static size_t OnRecv(mr_stream *stream, mr_buf *buf, struct mr_slice data, size_t *) {
@@ -185,19 +224,31 @@ class World {
     uint64_t received_bytes_ = 0;
     uint64_t closed_ = 0;
     uint64_t vain_turns_ = 0;
+    double stream_heap_bytes_ = 0;
     bool fans_out_ = false;
+};
+
+// The values of the argument `backend`.
+enum {
+    kEpoll,
+    kUring,
+    kUv,
 };
 
 const mr_io_backend *BackendOf(benchmark::State &state) {
     const char *why;
-    if (state.range(0) == 0) {
-        return &mr_io_epoll;
+    switch (state.range(0)) {
+        case kEpoll:
+            return &mr_io_epoll;
+        case kUv:
+            return &mr_io_uv;
+        default:
+            if (!mr_io_uring_available(&why)) {
+                state.SkipWithError(why);
+                return nullptr;
+            }
+            return &mr_io_uring;
     }
-    if (!mr_io_uring_available(&why)) {
-        state.SkipWithError(why);
-        return nullptr;
-    }
-    return &mr_io_uring;
 }
 
 // `syscalls` had been made before the loop.
@@ -239,7 +290,9 @@ void Echo(benchmark::State &state) {
                 "messages");
     Report(state, world, syscalls, messages);
 }
-BENCHMARK(Echo)->ArgNames({"uring", "connections"})->ArgsProduct({{0, 1}, {1, 100, 1000}});
+BENCHMARK(Echo)
+    ->ArgNames({"backend", "connections"})
+    ->ArgsProduct({{kEpoll, kUring, kUv}, {1, 100, 1000}});
 
 // One publisher, many subscribers. One operation is a message received by one of them.
 void FanOut(benchmark::State &state) {
@@ -263,6 +316,32 @@ void FanOut(benchmark::State &state) {
     loop.Expect(world.received() == wanted, "each got each");
     Report(state, world, syscalls, static_cast<uint64_t>(loop.Operations()));
 }
-BENCHMARK(FanOut)->ArgNames({"uring", "connections"})->ArgsProduct({{0, 1}, {1, 100, 1000}});
+BENCHMARK(FanOut)
+    ->ArgNames({"backend", "connections"})
+    ->ArgsProduct({{kEpoll, kUring, kUv}, {1, 100, 1000}});
+
+// One operation is a turn of a loop in which nothing happens to its streams. `bytes` is what each
+// of them takes, the struct in its owner's memory included. (What the kernel has for it isn't.)
+void Idle(benchmark::State &state) {
+    const mr_io_backend *backend = BackendOf(state);
+    if (backend == nullptr) {
+        return;
+    }
+    World world(backend, static_cast<uint64_t>(state.range(1)));
+    uint64_t syscalls = world.Syscalls();
+    uint64_t turns = world.Turns();
+    Loop loop(state);
+    for (auto _ : loop) {
+        world.TurnIdle();
+    }
+    loop.Expect(world.Turns() - turns == static_cast<uint64_t>(loop.Count()), "turns");
+    loop.Expect(world.received() == 0, "nothing came");
+    state.counters["syscalls"] =
+        static_cast<double>(world.Syscalls() - syscalls) / static_cast<double>(loop.Count());
+    state.counters["bytes"] = static_cast<double>(sizeof(mr_stream)) + world.stream_heap_bytes();
+}
+BENCHMARK(Idle)
+    ->ArgNames({"backend", "connections"})
+    ->ArgsProduct({{kEpoll, kUring, kUv}, {100, 1000}});
 
 }  // namespace
