@@ -7,6 +7,10 @@
 #include "base/base.h"
 #include "broker/cli/requests.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // Asks the broker that has process id `pid`. Errors: MR_ERR_NOTFOUND, MR_ERR_ACCESS, MR_ERR_IO.
 MR_NODISCARD enum mr_err mr_request_send(enum mr_request request, uint32_t pid);
 
@@ -21,5 +25,9 @@ MR_NODISCARD enum mr_err mr_request_send(enum mr_request request, uint32_t pid);
 // False: it begins with none of them. Else `*status` is the exit status. `broker(argc, argv)`
 // is what a service does, with argv[1] ("run") taken away.
 bool mr_service_command(int *status, int argc, char *argv[], int (*broker)(int, char *[]));
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
 
 #endif  // MILLRACE_BROKER_CLI_SERVICE_WINDOWS_H
