@@ -198,7 +198,8 @@ def write_report(args, rows, total_lines, seconds):
                     f"{covered} | {len(row['crashes'])} |")
     if total:
         text += ["", "| folder | lines that all targets together reach |", "|---|---|"]
-        text += [f"| `{name}` | {percent(r, t)} of {t} |" for name, (r, t) in sorted(folders.items())]
+        text += [f"| `{name}` | {percent(reached, of)} of {of} |"
+                 for name, (reached, of) in sorted(folders.items())]
     with open(os.path.join(args.out, "report.md"), "w", encoding="utf-8") as file:
         file.write("\n".join(text) + "\n")
     print("\n".join(text))

@@ -6,8 +6,9 @@
 
 mosquitto_pub and mosquitto_sub, Paho of Python and MQTT.js talk to the broker through a relay. Each
 connection becomes a stream for codec_packet_fuzz, each kind of packet one for codec_roundtrip_fuzz,
-and connections that were open at the same time one sequence of operations for broker_core_fuzz. What
-has the same sequence of packets as another seed, or is longer than a target's limit, is left out.
+and connections that were open at the same time one sequence of operations for broker_core_fuzz.
+What has the same sequence of packets as another seed, or is longer than a target's limit, is left
+out.
 """
 
 import argparse

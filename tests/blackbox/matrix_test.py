@@ -108,7 +108,8 @@ class WhilePasswordIsChecked(MatrixTest):
         for what, version, data in self.sample(SAMPLE_OF_LOGINS):
             with self.subTest(what=what):
                 client = self.open(version)
-                client.send_quietly(mqtt.connect("m", version, user="alice", password="right"), data)
+                login = mqtt.connect("m", version, user="alice", password="right")
+                client.send_quietly(login, data)
                 client.expect(mqtt.CONNACK, reason=0)
                 self.assertNotIn(mqtt.CONNACK, [packet.kind for packet in self.end(client)])
 
@@ -118,7 +119,8 @@ class WhilePasswordIsChecked(MatrixTest):
         for what, version, data in self.sample(SAMPLE_OF_LOGINS):
             with self.subTest(what=what):
                 client = self.open(version)
-                client.send_quietly(mqtt.connect("m", version, user="alice", password="wrong"), data)
+                login = mqtt.connect("m", version, user="alice", password="wrong")
+                client.send_quietly(login, data)
                 packets = client.drain_until_closed()
                 self.assertLessEqual(len(packets), 1)
                 for packet in packets:
