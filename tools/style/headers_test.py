@@ -3,6 +3,7 @@
 
 A `.h` has to compile as C17, and one with `extern "C"` as C++17 too. Without,
 it is for C only. A `.hh`, or one that includes GoogleTest, is for C++ only.
+Those for Windows are for its compilers.
 """
 
 import re
@@ -11,6 +12,8 @@ import sources
 
 C = "gcc -x c -std=c17 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
 CXX = "g++ -x c++ -std=c++17 -Wall -Wextra -Werror"
+WINDOWS = re.compile(r"^io/iocp/|_windows\.h$")
+WINDOWS_COMPILER = "x86_64-w64-mingw32-{}-posix -D_WIN32_WINNT=0x0602"
 
 
 def check(name):
@@ -29,6 +32,9 @@ def check(name):
     else:
         commands = [C]
     for command in commands:
+        if WINDOWS.search(name):
+            compiler, flags = command.split(" ", 1)
+            command = f"{WINDOWS_COMPILER.format(compiler)} {flags}"
         # Included: as a main file it would get other warnings.
         include = ["-I.", "-fsyntax-only", "-include", name, "tools/style/empty.c"]
         problems.append(sources.run(command.split() + include))
