@@ -10,7 +10,8 @@
 #define LINE_BYTES_MAX (1024 + 512)
 
 struct mr_log_file {
-    SRWLOCK lock;  // Writers share it; a reopening has it alone.
+    // One writer at a time: appending is one step on Windows, but two under Wine.
+    SRWLOCK lock;
     HANDLE handle;
     wchar_t *path;
 };
@@ -70,9 +71,9 @@ enum mr_err mr_log_file_reopen(struct mr_log_file *file, int *os_error) {
 }
 
 void mr_log_file_write(struct mr_log_file *file, const struct mr_log_parts *parts) {
-    AcquireSRWLockShared(&file->lock);
+    AcquireSRWLockExclusive(&file->lock);
     write_line(file->handle, parts);
-    ReleaseSRWLockShared(&file->lock);
+    ReleaseSRWLockExclusive(&file->lock);
 }
 
 void mr_log_file_close(struct mr_log_file *file) {
