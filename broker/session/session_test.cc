@@ -403,6 +403,7 @@ TEST_F(Session, PacketIdentifiersRunFrom1To65535AndAround) {
         ASSERT_TRUE(Send(1, "x"));
         std::vector<Received> packets = client_->Read();
         ASSERT_EQ(packets[0].packet_id, expected);
+        ASSERT_FALSE(mr_session_puback(&session_, 0));  // Not another name of 65535.
         ASSERT_TRUE(mr_session_puback(&session_, expected));
     }
 }
