@@ -39,17 +39,18 @@ static inline bool nondet_bool(void) {
 #define REACHES(condition) ((void)sizeof(condition))
 #endif
 
-// Any bytes, at most `len_max` of them, in memory of just that length.
+// Any bytes, at most `len_max` of them. They begin or end where their memory does, so that each
+// way out of them is looked at: memory of any length would be the same, but takes CBMC longer.
 static inline struct mr_slice any_slice(size_t len_max) {
     size_t len = nondet_size();
     ASSUME(len <= len_max);
     // CBMC leaves the content of new memory open.
-    const uint8_t *bytes = (const uint8_t *)malloc(len);
+    const uint8_t *bytes = (const uint8_t *)malloc(len_max);
     ASSUME(bytes != NULL);
-    return mr_slice_of(bytes, len);
+    return mr_slice_of(nondet_bool() ? bytes : bytes + (len_max - len), len);
 }
 
-// The same of just `len` bytes.
+// Any `len` bytes.
 static inline struct mr_slice any_slice_of_len(size_t len) {
     const uint8_t *bytes = (const uint8_t *)malloc(len);
     ASSUME(bytes != NULL);
