@@ -53,7 +53,6 @@ def mr_proof(
         unwind = 1,
         unwindset = [],
         checks = [_UNSIGNED, _CASTS],
-        slow = False,
         size = "medium"):
     """Declares a test that proves `name`.c for all inputs that it allows.
 
@@ -70,7 +69,6 @@ def mr_proof(
       unwind: how often loops run at most, and once more; that it suffices is proven, too.
       unwindset: the same for single loops, as in CBMC's option.
       checks: what else is checked: WRAPS and CUTS are less than everything.
-      slow: not part of `bazel test //...`, but of //tests/proofs:slow.
       size: size of the test.
     """
     plan = struct(
@@ -95,5 +93,5 @@ def mr_proof(
         srcs = ["prove.py"],
         args = ["$(rootpath %s_plan)" % name],
         data = [name + "_plan"],
-        tags = ["proof"] + (["manual", "slow_proof"] if slow else []),
+        tags = ["proof"],
     )
