@@ -1,6 +1,5 @@
 // Folders, and files for the reader of configurations; the system's part is beside it.
 #include <stdlib.h>
-#include <strings.h>
 
 #include "broker/cli/internal.h"
 #include "broker/cli/process.h"
@@ -12,11 +11,24 @@ struct names {
     size_t count;
 };
 
+static int fold(char c) {
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : (unsigned char)c;
+}
+
+// strcasecmp() orders letters beyond ASCII in another way on each system.
+static int compare_folded(const char *a, const char *b) {
+    while (*a != '\0' && fold(*a) == fold(*b)) {
+        a++;
+        b++;
+    }
+    return fold(*a) - fold(*b);
+}
+
 // Mosquitto's: without regard to case, but capitals before small letters of the same name.
 static int compare_names(const void *left, const void *right) {
     const char *a = *(char *const *)left;
     const char *b = *(char *const *)right;
-    int order = strcasecmp(a, b);
+    int order = compare_folded(a, b);
     return order != 0 ? order : strcmp(a, b);
 }
 
