@@ -1,6 +1,7 @@
 #!/usr/bin/python3 -B
 """Is the model what its page says, and does it agree with the broker's own limits?"""
 
+import itertools
 import os
 import re
 import sys
@@ -16,13 +17,13 @@ from bench.scaling import page, scaling
 
 class ModelTest(unittest.TestCase):
     def test_one_core_hands_nothing_over(self):
-        costs = scaling.Costs(turn=1000, local=40)
+        costs = scaling.Costs(local=40, remote=100, turn=1000)
         it = scaling.turn(1, 100, costs)
         self.assertEqual(it.batches, 0)
         self.assertAlmostEqual(it.ns, 1000 + 100 * 40)
 
     def test_receivers_on_the_same_worker_cost_the_look_at_the_others_only(self):
-        costs = scaling.Costs(flush=10)
+        costs = scaling.Costs(local=40, remote=100, flush=10)
         one, many = scaling.turn(1, 100, costs), scaling.turn(9, 100, costs, local_share=1)
         self.assertAlmostEqual(many.ns, one.ns + 8 * 10)
 
@@ -32,16 +33,17 @@ class ModelTest(unittest.TestCase):
             self.assertLessEqual(scaling.batches_out(cores, 10**6), cores - 1)
             self.assertAlmostEqual(scaling.batches_out(cores, 10**6), cores - 1, 3)
 
-    def test_more_cores_do_more_at_a_higher_price(self):
-        for load in scaling.LOADS:
-            turns = [scaling.turn(cores, load) for cores in scaling.CORES[1:]]
+    def test_more_cores_do_more_up_to_32_at_a_higher_price(self):
+        for costs, load in itertools.product(scaling.CASES.values(), scaling.LOADS):
+            turns = [scaling.turn(cores, load, costs) for cores in scaling.CORES[1:]]
             for fewer, more in zip(turns, turns[1:]):
-                self.assertGreater(more.per_second, fewer.per_second)
+                if more.cores <= 32:
+                    self.assertGreater(more.per_second, fewer.per_second)
                 self.assertGreater(more.delivery_ns, fewer.delivery_ns)
 
     def test_a_counter_is_never_more_than_busy(self):
         for cores in scaling.CORES:
-            it = scaling.turn(cores, 1, scaling.Costs(turn=1, local=0, parcel=0, line=0))
+            it = scaling.turn(cores, 1, scaling.Costs(local=0, remote=0, turn=1, line=0))
             self.assertLess(it.stamps_busy, 1)
 
     def test_rings_are_bounded_until_there_are_too_many(self):
@@ -54,7 +56,7 @@ class PageTest(unittest.TestCase):
     def test_has_a_line_for_each_case_and_no_gap(self):
         words = page.text()
         rows = re.findall(r"^\| \d+ \| \d+ \|", words, re.M)
-        self.assertEqual(len(rows), len(scaling.CORES) * len(scaling.LOADS))
+        self.assertEqual(len(rows), len(scaling.CASES) * len(scaling.CORES) * len(scaling.LOADS))
         self.assertNotRegex(words, r"[{}]|nan|inf\b")
 
     def test_is_written_with_a_chart(self):
