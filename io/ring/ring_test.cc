@@ -1,8 +1,7 @@
 #include "io/ring/ring.h"
 
 #include <gtest/gtest.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
+#include <semaphore.h>
 
 #include <condition_variable>
 #include <cstdlib>
@@ -239,26 +238,25 @@ TEST(RingModel, DoesWhatAQueueDoes) {
 // ------------------------------------------------------------- two threads
 
 // Waits in the kernel without a time limit: if a wake-up is lost, the test hangs.
-class EventFd {
+class Semaphore {
  public:
-    EventFd() : fd_(eventfd(0, EFD_CLOEXEC)) {
+    Semaphore() {
+        EXPECT_EQ(0, sem_init(&semaphore_, 0, 0));
     }
-    ~EventFd() {
-        close(fd_);
+    ~Semaphore() {
+        sem_destroy(&semaphore_);
     }
 
     void Wake() {
-        uint64_t one = 1;
-        ASSERT_EQ(static_cast<ssize_t>(sizeof(one)), write(fd_, &one, sizeof(one)));
+        ASSERT_EQ(0, sem_post(&semaphore_));
     }
 
     void Wait() {
-        uint64_t count;
-        ASSERT_EQ(static_cast<ssize_t>(sizeof(count)), read(fd_, &count, sizeof(count)));
+        ASSERT_EQ(0, sem_wait(&semaphore_));
     }
 
  private:
-    int fd_;
+    sem_t semaphore_;
 };
 
 class Condition {
@@ -337,11 +335,11 @@ void Transfer(uint32_t entry_count, uint64_t last, size_t batch_max, uint64_t se
     EXPECT_LE(wake_count, asked_count);
 }
 
-TEST(RingThreads, LoseNothingAndNeverHangOnAnEventFd) {
+TEST(RingThreads, LoseNothingAndNeverHangOnASemaphore) {
     uint64_t seed = Seed();
-    Transfer<EventFd>(1, 5000, 1, seed);
-    Transfer<EventFd>(16, 50000, 4, seed);
-    Transfer<EventFd>(1024, 200000, 300, seed);
+    Transfer<Semaphore>(1, 5000, 1, seed);
+    Transfer<Semaphore>(16, 50000, 4, seed);
+    Transfer<Semaphore>(1024, 200000, 300, seed);
 }
 
 TEST(RingThreads, LoseNothingAndNeverHangOnACondition) {
@@ -357,15 +355,15 @@ TEST(RingThreads, PlayPingPong) {
     constexpr uint64_t kRounds = 20000;
     Ring ping = NewRing(4);
     Ring pong = NewRing(4);
-    EventFd ping_waiter;
-    EventFd pong_waiter;
-    auto send = [](const Ring &ring, EventFd *waiter, uint64_t value) {
+    Semaphore ping_waiter;
+    Semaphore pong_waiter;
+    auto send = [](const Ring &ring, Semaphore *waiter, uint64_t value) {
         ASSERT_TRUE(Push(ring, value));
         if (mr_ring_publish(ring.get())) {
             waiter->Wake();
         }
     };
-    auto receive = [](const Ring &ring, EventFd *waiter) {
+    auto receive = [](const Ring &ring, Semaphore *waiter) {
         uint64_t value = Pop(ring);
         while (value == 0) {
             if (mr_ring_sleep(ring.get())) {
@@ -398,7 +396,7 @@ TEST(RingThreads, HandBuffersOver) {
     mr_buf_pool *pool = nullptr;
     ASSERT_EQ(MR_OK, mr_buf_pool_new(&pool, &options));
     Ring ring = NewRing(64, sizeof(mr_buf *));
-    EventFd waiter;
+    Semaphore waiter;
     std::thread consumer([&] {
         mr_buf_pool_enter(nullptr);
         for (uint64_t i = 0; i < kCount;) {
