@@ -65,6 +65,8 @@ struct uring_loop {
 
     // Something to be submitted for them.
     struct uring_queue_of_streams todo;
+    // The same, before them: the supply was used up before anything came for these.
+    struct uring_queue_of_streams starved;
     // The kernel has nothing of them any more: to be closed or detached with the delivery.
     struct uring_queue_of_streams done;
 

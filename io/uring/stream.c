@@ -70,14 +70,6 @@ static void push_back(struct uring_queue_of_streams *queue, struct mr_stream *st
     queue->tail = stream;
 }
 
-static void push_front(struct uring_queue_of_streams *queue, struct mr_stream *stream) {
-    stream->backend_data = queue->head;
-    queue->head = stream;
-    if (queue->tail == NULL) {
-        queue->tail = stream;
-    }
-}
-
 static struct mr_stream *pop(struct uring_queue_of_streams *queue) {
     struct mr_stream *stream = queue->head;
     queue->head = stream->backend_data;
@@ -96,11 +88,12 @@ static void touch(struct mr_stream *stream) {
     }
 }
 
-// A stream that the others have left nothing comes before them.
-static void touch_first(struct mr_stream *stream) {
+// A stream that the others have left nothing comes before them, but behind those that have
+// waited for longer: otherwise the same few would get all, turn after turn.
+static void touch_starved(struct mr_stream *stream) {
     if ((stream->backend_flags & TODO) == 0) {
         stream->backend_flags |= TODO;
-        push_front(&state_of(stream)->todo, stream);
+        push_back(&state_of(stream)->starved, stream);
     }
 }
 
@@ -248,11 +241,13 @@ static void prepare(struct mr_stream *stream) {
 
 void uring_streams_prepare(struct mr_loop *loop) {
     struct uring_loop *state = uring_loop_of(loop);
-    for (uint32_t i = 0; i < PREPARE_MAX && state->todo.head != NULL; i++) {
-        if (!uring_submit_for(loop, SUBMISSIONS_MAX)) {
+    for (uint32_t i = 0; i < PREPARE_MAX; i++) {
+        struct uring_queue_of_streams *queue =
+            state->starved.head != NULL ? &state->starved : &state->todo;
+        if (queue->head == NULL || !uring_submit_for(loop, SUBMISSIONS_MAX)) {
             return;
         }
-        prepare(pop(&state->todo));
+        prepare(pop(queue));
     }
 }
 
@@ -319,11 +314,14 @@ static void recv_ended(struct mr_stream *stream, int os_error) {
     }
 }
 
+static void fed_turn_set(struct mr_stream *stream, uint32_t turn) {
+    stream->backend_flags &= ~(FED_TURN_MASK << FED_TURN_SHIFT);
+    stream->backend_flags |= (turn & FED_TURN_MASK) << FED_TURN_SHIFT;
+}
+
 static void fed(struct mr_stream *stream) {
-    uint32_t cleared = PATIENCE_MAX << PATIENCE_SHIFT | FED_TURN_MASK << FED_TURN_SHIFT;
-    stream->backend_flags &= ~cleared;
     stream->backend_flags |= PATIENCE_MAX << PATIENCE_SHIFT;
-    stream->backend_flags |= (state_of(stream)->turn & FED_TURN_MASK) << FED_TURN_SHIFT;
+    fed_turn_set(stream, state_of(stream)->turn);
 }
 
 static void recv_again(struct mr_stream *stream) {
@@ -346,7 +344,9 @@ static void recv_starved(struct mr_stream *stream) {
     if (fed_turn == (state->turn & FED_TURN_MASK)) {
         touch(stream);
     } else {
-        touch_first(stream);
+        // However long it waits, this turn must never look like the one that fed it.
+        fed_turn_set(stream, state->turn - 1);
+        touch_starved(stream);
     }
 }
 

@@ -145,8 +145,8 @@ static enum mr_err loop_wait(struct mr_loop *loop, uint64_t wait_ms) {
     uring_accepts_prepare(loop);
     uring_streams_prepare(loop);
     // Without room for its poll nobody could end the wait.
-    if (state->todo.head != NULL || state->done.head != NULL || state->accepts_changed ||
-        state->no_wait || !state->wake_in_kernel) {
+    if (state->todo.head != NULL || state->starved.head != NULL || state->done.head != NULL ||
+        state->accepts_changed || state->no_wait || !state->wake_in_kernel) {
         wait_ms = 0;
     }
     state->no_wait = false;

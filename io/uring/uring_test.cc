@@ -14,10 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 #include <vector>
 
 #include "io/backend_suite.h"
@@ -247,6 +249,43 @@ TEST_P(UringTest, AStreamThatUsesAllUpDoesNotStarveOthers) {
         ASSERT_EQ(i, modest.conn->received.size());
     }
     EXPECT_GT(sent, size_t{10} << 20);
+}
+
+// More than the supply holds comes for each of them in each turn: nobody waits for longer than it
+// takes to serve all the others.
+TEST_P(UringTest, StreamsThatFindNothingLeftAreServedInTurn) {
+    constexpr size_t kStreams = 24;
+    constexpr int kTurns = 200;
+    const std::string flood = Pattern(256 << 10);
+    std::vector<Pair> pairs;
+    std::vector<size_t> got(kStreams);
+    for (size_t i = 0; i < kStreams; i++) {
+        pairs.push_back(MakePair());
+        pairs.back().conn->on_recv = [&got, i](Conn *, mr_buf *, mr_slice data, size_t *) {
+            got[i] += data.len;
+            return data.len;
+        };
+    }
+    std::vector<int> waited(kStreams);
+    int longest = 0;
+    for (int turn = 0; turn < kTurns; turn++) {
+        for (Pair &pair : pairs) {
+            pair.peer->Send(flood);
+        }
+        std::vector<size_t> before = got;
+        Turn();
+        for (size_t i = 0; i < kStreams; i++) {
+            waited[i] = got[i] == before[i] ? waited[i] + 1 : 0;
+            longest = std::max(longest, waited[i]);
+        }
+    }
+    EXPECT_LE(longest, static_cast<int>(kStreams));
+    size_t total = 0;
+    for (size_t bytes : got) {
+        total += bytes;
+    }
+    // It was as busy as it should be for this test.
+    EXPECT_GT(total, size_t{kTurns} * 100 * 1024);
 }
 
 TEST_P(UringTest, WithoutMemoryForBuffersAStreamFailsAndTheLoopGoesOn) {
