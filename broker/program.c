@@ -135,10 +135,12 @@ static void describe_listener(const struct program *program, uint32_t index, cha
         return;
     }
     bool v6 = listener->host != NULL && strchr(listener->host, ':') != NULL;
+    uint32_t port = listener->port;
+    if (program->server != NULL && port == 0) {
+        port = mr_server_port(program->server, index);
+    }
     snprintf(out, out_bytes, "%s%s%s:%u", v6 ? "[" : "",
-             listener->host != NULL ? listener->host : "*", v6 ? "]" : "",
-             program->server != NULL && listener->port == 0 ? mr_server_port(program->server, index)
-                                                            : listener->port);
+             listener->host != NULL ? listener->host : "*", v6 ? "]" : "", port);
 }
 
 static bool make_server(struct program *program) {

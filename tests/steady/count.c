@@ -26,9 +26,11 @@ __attribute__((constructor)) static void open_file(void) {
         return;
     }
     if (ftruncate(fd, sizeof(struct counters)) == 0) {
-        void *place =
-            mmap(NULL, sizeof(struct counters), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        counters = place == MAP_FAILED ? &unseen : place;
+        struct counters *place =
+            mmap(NULL, sizeof(*place), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        if (place != MAP_FAILED) {
+            counters = place;
+        }
     }
     close(fd);
 }
