@@ -1,6 +1,6 @@
 """Programs for Windows, built beside those of this machine and run by Wine.
 
-`mr_wine_test()` gives a cc_test a twin, which is part of `bazel test //...`:
+`mr_wine_test()` gives a cc_test a twin:
 
     load("//tools:wine.bzl", "mr_wine_test")
 
@@ -104,8 +104,12 @@ _wine_test = rule(
     test = True,
 )
 
-def mr_wine_test(name, test, size = "small", tags = [], **kwargs):
+def mr_wine_test(name, test, size = "small", tags = [], everyday = False, **kwargs):
     """Declares a test that runs `test`, built for Windows, under Wine.
+
+    What is all or mostly Windows' own is part of `bazel test //...` (`everyday`). The others, of
+    code that is the same everywhere, cost more minutes to build than `bazel test //...` has to
+    give: bazel test $(bazel query 'attr(tags, wine, //...)')
 
     Args:
       name: by convention x_wine_test, where x_test is `test`.
@@ -113,12 +117,13 @@ def mr_wine_test(name, test, size = "small", tags = [], **kwargs):
       size: size of the test.
       tags: tags beside "wine", by which all of them can be left out:
         bazel test --test_tag_filters=-wine //...
+      everyday: part of `bazel test //...`.
       **kwargs: passed on (args, for instance).
     """
     _wine_test(
         name = name,
         size = size,
-        tags = tags + ["wine"],
+        tags = tags + ["wine"] + ([] if everyday else ["manual"]),
         test = test,
         **kwargs
     )
