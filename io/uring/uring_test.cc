@@ -20,7 +20,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-#include <vector>
 
 #include "io/backend_suite.h"
 #include "io/socket_suite.h"
