@@ -158,7 +158,6 @@ void mr_router_free(struct mr_router *router) {
 
 void mr_router_begin_slow(struct mr_router *router) {
     router->active = true;
-    router->env.now_ms = mr_loop_now_ms(router->loop);
     mr_epoch_enter(mr_trie_epoch(router->shared->trie), router->epoch_reader);
     mr_mailbox_awake(router->mailbox);
 }

@@ -91,6 +91,8 @@ static inline void mr_router_begin(struct mr_router *router) {
     if (MR_UNLIKELY(!router->active)) {
         mr_router_begin_slow(router);
     }
+    // What came up after the end of the last turn began this one with that turn's time.
+    router->env.now_ms = mr_loop_now_ms(router->loop);
 }
 // Takes what other workers have sent until now. Sessions and connections may end in it.
 void mr_router_take(struct mr_router *router);

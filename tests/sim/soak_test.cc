@@ -73,6 +73,14 @@ TEST(Soak, NobodyWaitsInACircle) {
     }
 }
 
+// In this seed a worker stayed busy across its turns and kept the time of the first one: what a
+// message had left to live was more than it came with.
+TEST(Soak, TimeGoesOnForABusyWorker) {
+    if (WantedSeed() == 0) {
+        ExpectAllIsWell(Options(1182, 5000));
+    }
+}
+
 TEST(Soak, LongerRun) {
     if (WantedSeed() == 0) {
         ExpectAllIsWell(Options(1001, 40000));
