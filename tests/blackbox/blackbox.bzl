@@ -1,5 +1,12 @@
 """Tests that start the real broker and talk to it from outside."""
 
+# Clients that others wrote, and each QoS.
+WINE_EVERYDAY = [
+    "mosquitto_clients_test",
+    "mqttjs_test",
+    "qos_test",
+]
+
 def blackbox_test(
         name,
         args = [],
@@ -64,6 +71,8 @@ def blackbox_test(
                 "//tools/wine:environment.sh",
                 "//tools/wine:prefix.tar",
             ],
-            tags = ["wine"],
+            # The rest is run by hand, since minutes are few:
+            # bazel test $(bazel query 'attr(tags, wine, //...)')
+            tags = ["wine"] + ([] if name in WINE_EVERYDAY else ["manual"]),
             **kwargs
         )
