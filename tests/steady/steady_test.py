@@ -26,6 +26,9 @@ FIRST_LOOK, LAST_LOOK = 1.2, 2.2
 # Between the looks: what comes with time and not with messages (housekeeping, pools that still
 # grow on a slow machine), and beyond it one for a thousand deliveries.
 MOST, MOST_EACH = 200, 1e-3
+# With more workers than free processors, what is under way swings by more than a pool keeps
+# (4 MiB), and the difference goes to the allocator and comes back.
+MOST_EACH_HANDED_OVER = 1e-2
 
 
 class Counted:
@@ -64,11 +67,11 @@ class SteadyTest(unittest.TestCase):
         self.assertGreater(deliveries, 1000)
         return {name: last[name] - first[name] for name in last}, deliveries
 
-    def check(self, workers, *words):
+    def check(self, workers, *words, most_each=MOST_EACH):
         counts, deliveries = self.counts(workers, *words)
         print(f"{' '.join(words)}, {workers} workers: {counts}, {deliveries:.0f} deliveries")
         for name, count in counts.items():
-            self.assertLess(count, MOST + deliveries * MOST_EACH, name)
+            self.assertLess(count, MOST + deliveries * most_each, name)
 
     def test_pairs_at_qos_0(self):
         self.check(1, "pair", "-P", "10")
@@ -86,7 +89,7 @@ class SteadyTest(unittest.TestCase):
         self.check(1, "fan-in", "-P", "100", "-q", "1", "-w", "100")
 
     def test_hand_over_between_workers(self):
-        self.check(2, "pair", "-P", "20", "-q", "1")
+        self.check(2, "pair", "-P", "20", "-q", "1", most_each=MOST_EACH_HANDED_OVER)
 
 
 if __name__ == "__main__":
