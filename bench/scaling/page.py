@@ -3,12 +3,12 @@
 import os
 
 from bench.chart import chart
-from bench.scaling.scaling import CASES, CORES, FIRST, LOADS, WORKERS_MAX, ceiling, ring_bytes, turn
+from bench.scaling.model import CASES, CORES, FIRST, LOADS, WORKERS_MAX, ceiling, ring_bytes, turn
 
 TEXT = """# More cores than were measured
 
 Written by `bazel run //bench:scaling` from a model; the numbers are no measurement. What feeds it
-was measured on 2 cores, and stands with its source in `bench/scaling/scaling.py`. Use it for
+was measured on 2 cores, and stands with its source in `bench/scaling/model.py`. Use it for
 shapes: what grows with the number of cores, and which shared structure is the first to break.
 
 ## The model
@@ -69,13 +69,6 @@ receivers. So what grows best is broadcast; what grows worst is pairs at random.
 """
 
 
-def quantity(value):
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.3g} "
-
-
 def table(costs):
     lines = [
         "| cores | messages of own clients in a turn | deliveries a second | of ideal | "
@@ -87,9 +80,10 @@ def table(costs):
             it = turn(cores, load, costs)
             ideal = cores * turn(1, load, costs).per_second
             lines.append(
-                f"| {cores} | {load} | {quantity(it.per_second)} | {it.per_second / ideal:.0%} | "
+                f"| {cores} | {load} | {chart.format_value(it.per_second)} | "
+                f"{it.per_second / ideal:.0%} | "
                 f"{it.delivery_ns:.0f} ns | {it.batches:.1f} | {it.stamps_busy:.1%} | "
-                f"{quantity(ring_bytes(cores))}B |"
+                f"{chart.format_value(ring_bytes(cores))}B |"
             )
     return "\n".join(lines)
 
@@ -108,7 +102,8 @@ def locks(costs):
             f"{min(1, ceiling(hold) / turn(cores, 100, costs).per_second):.2%}"
             for cores in (8, 32, 128)
         )
-        lines.append(f"| {name} | {hold:.0f} ns | {quantity(ceiling(hold))} a second | {shares} |")
+        most = chart.format_value(ceiling(hold))
+        lines.append(f"| {name} | {hold:.0f} ns | {most} a second | {shares} |")
     return "\n".join(lines)
 
 
@@ -135,12 +130,12 @@ def text(costs=None):
         tables="\n\n".join(f"### {name}\n\n{table(one)}" for name, one in CASES.items()),
         chart="![deliveries a second by cores](scaling.svg)",
         locks=locks(costs),
-        retained=quantity(retained),
+        retained=chart.format_value(retained),
         retained_8=round(turn(8, 100, costs).per_second / retained),
         scan_32=scan_share(32, costs),
         scan_128=scan_share(128, costs),
         workers_max=WORKERS_MAX,
-        rings_64=quantity(ring_bytes(64)) + "B",
+        rings_64=chart.format_value(ring_bytes(64)) + "B",
         stamps=max(
             turn(cores, load, one).stamps_busy
             for cores in CORES
