@@ -114,18 +114,22 @@ static bool rest_own(struct mr_stream *stream, size_t bytes) {
     return true;
 }
 
-// Makes way for other streams in the receive buffer. A short rest would pin all of it, so
-// it gets a buffer of its own; for a long one copying isn't worth it.
+// A short rest would pin all of a receive buffer, so it gets a buffer of its own; for a long one
+// copying isn't worth it. If there is no memory for it the rest just stays where it is.
+static void rest_unpin(struct mr_stream *stream) {
+    if (stream->in_len < stream->in->capacity / 4) {
+        (void)rest_own(stream, rest_is_large(stream) ? rest_room(stream) : stream->in_len);
+    }
+}
+
+// Makes way for other streams in the receive buffer.
 static void tail_evict(struct mr_loop *loop) {
     struct mr_stream *stream = loop->recv_tail;
     if (stream == NULL) {
         return;
     }
     loop->recv_tail = NULL;
-    if (stream->in_len < stream->in->capacity / 4) {
-        // If there is no memory for it the rest just stays where it is.
-        (void)rest_own(stream, rest_is_large(stream) ? rest_room(stream) : stream->in_len);
-    }
+    rest_unpin(stream);
 }
 
 void mr_recv_release(struct mr_stream *stream) {
@@ -304,7 +308,7 @@ static bool rest_append(struct mr_stream *stream, struct mr_buf *buf, struct mr_
         return true;
     }
     size_t sum = stream->in_len + data.len;
-    bool fits = (stream->flags & MR_STREAM_IN_OWN) != 0 && stream->in->capacity - end >= data.len;
+    bool fits = (stream->flags & MR_STREAM_IN_OWN) != 0 && rest_spare(stream) >= data.len;
     if (!fits) {
         size_t room = rest_room(stream);
         if (sum > UINT32_MAX || !rest_own(stream, sum > room ? sum : room)) {
@@ -329,10 +333,8 @@ void mr_io_on_recv_buf(struct mr_stream *stream, struct mr_buf *buf, struct mr_s
     if ((stream->flags & (MR_STREAM_PAUSED | MR_STREAM_DETACHING)) == 0) {
         deliver(stream);
     }
-    // As in tail_evict().
-    bool lent = stream->in != NULL && (stream->flags & MR_STREAM_IN_OWN) == 0;
-    if (lent && stream->in_len < stream->in->capacity / 4) {
-        (void)rest_own(stream, rest_is_large(stream) ? rest_room(stream) : stream->in_len);
+    if (stream->in != NULL && (stream->flags & MR_STREAM_IN_OWN) == 0) {
+        rest_unpin(stream);
     }
 }
 
