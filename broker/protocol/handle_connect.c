@@ -306,8 +306,9 @@ static enum mr_handled find_session(struct connecting *it, struct mr_session_rec
     }
     if (err == MR_ERR_EXISTS) {
         struct mr_session_record *record = entry->session;
-        if (mr_record_client(record) != NULL) {
-            take_over(client, mr_record_client(record));
+        struct mr_client *other = mr_record_client(record);
+        if (other != NULL) {
+            take_over(client, other);
             // That may have ended the session: look again.
             err = mr_registry_claim(registry, it->client_id, (uint16_t)protocol->worker, &entry,
                                     &owner);
