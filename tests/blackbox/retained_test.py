@@ -26,6 +26,8 @@ class Retained(BrokerTest):
         topic = self.topic(name)
         self.kept.add(topic)
         self.publisher.publish(topic, text, qos=qos, retain=True, **arguments)
+        if qos == 0:
+            self.publisher.ping()  # Nothing else says that it has been stored.
         return topic
 
     def late(self, *filters, version=V5, qos=2, **options):
