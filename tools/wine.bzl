@@ -16,6 +16,7 @@ _WINDOWS = {
     "//command_line_option:copt": ["-g", "-fno-omit-frame-pointer"],
     "//command_line_option:cpu": "x64_windows",
     "//command_line_option:crosstool_top": "@windows//:toolchain",
+    "//command_line_option:custom_malloc": "@system//:mimalloc",
     "//command_line_option:host_crosstool_top": "@bazel_tools//tools/cpp:toolchain",
     "//command_line_option:linkopt": [],
     "//command_line_option:platform_suffix": "-windows",

@@ -1,9 +1,10 @@
 #!/usr/bin/python3 -B
-"""What only Windows has: its paths, its console, its services, its ways to ask a process."""
+"""What only Windows has: its paths, its console, its services, its ways to ask a process, its heap."""
 
 import argparse
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -14,8 +15,16 @@ from support.suite import BrokerTest, arguments, main
 
 PARSER = argparse.ArgumentParser()
 PARSER.add_argument("--set-event", help="set_event.exe")
+PARSER.add_argument("--mimalloc", action="store_true", help="what malloc() has to be")
 OPTIONS, _ = arguments(PARSER)
 LONG_S = 120
+OBJDUMP = "/usr/bin/x86_64-w64-mingw32-objdump"
+# What takes or returns memory of that heap, at least where it is asked to.
+OF_THE_C_LIBRARYS_HEAP = set(
+    """malloc calloc realloc free _recalloc _msize _expand _strdup strdup _wcsdup wcsdup _mbsdup
+    _aligned_malloc _aligned_realloc _aligned_free _aligned_offset_malloc _dupenv_s _wdupenv_s
+    _fullpath _wfullpath _getcwd _wgetcwd _getdcwd _wgetdcwd _tempnam _wtempnam""".split()
+)
 
 
 def windows_path(path):
@@ -122,6 +131,30 @@ class CommandLine(BrokerTest):
     def test_the_program_says_what_it_is(self):
         data = pathlib.Path(OPTIONS.broker).read_bytes()
         self.assertIn("Millrace MQTT broker".encode("utf-16-le"), data)
+
+
+class Heap(BrokerTest):
+    """//tests/windows:heap_wine_test looks at it from inside."""
+
+    def setUp(self):
+        super().setUp()
+        if not OPTIONS.mimalloc:
+            self.skipTest("NOT TESTED: mimalloc's source can't be had on this machine")
+
+    def test_it_is_mimallocs(self):
+        target = self.own_broker("", start=False)
+        target.stop = target.discard
+        done = target.run("--test-config", env={**os.environ, "MIMALLOC_SHOW_STATS": "1"})
+        self.assertRegex(done.text, r"(?s)heap stats:.*segments: +[1-9]")
+
+    def test_no_memory_comes_from_the_heap_of_the_c_library(self):
+        """Else free() would get what isn't mimalloc's: see malloc_windows.c."""
+        listed = subprocess.run(
+            [OBJDUMP, "-p", OPTIONS.broker], stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        imported = set(re.findall(r"^\t[0-9a-f]+\t +[0-9]+ +(\w+)$", listed, re.MULTILINE))
+        self.assertIn("memcpy", imported)
+        self.assertEqual(set(), imported & OF_THE_C_LIBRARYS_HEAP)
 
 
 class Requests(BrokerTest):

@@ -19,3 +19,29 @@ debian_sources = repository_rule(
     },
     local = True,
 )
+
+_NO_MIMALLOC = """
+millrace: mimalloc's source is missing: programs for Windows use Windows' own heap.
+tools/bazel unpacks it with tools/mimalloc.sh when --config=windows or a test needs it."""
+
+def _mimalloc_source_impl(ctx):
+    folder = ctx.os.environ.get("MILLRACE_MIMALLOC", "none")
+    there = folder != "none" and ctx.path(folder).get_child("src").get_child("static.c").exists
+    if there:
+        for name in ["include", "src"]:
+            ctx.symlink(folder + "/" + name, name)
+    else:
+        print(_NO_MIMALLOC)
+    ctx.symlink(ctx.attr.there if there else ctx.attr.missing, "BUILD")
+    ctx.file("there.bzl", "MIMALLOC = %s\n" % there)
+
+# mimalloc for Windows, where tools/bazel unpacked its source, which it says in the environment.
+mimalloc_source = repository_rule(
+    implementation = _mimalloc_source_impl,
+    attrs = {
+        "missing": attr.label(default = "@windows//:no_mimalloc.BUILD"),
+        "there": attr.label(default = "@windows//:mimalloc.BUILD"),
+    },
+    environ = ["MILLRACE_MIMALLOC"],
+    local = True,
+)
