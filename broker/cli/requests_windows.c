@@ -58,8 +58,9 @@ static BOOL WINAPI on_console_event(DWORD type) {
             mr_request_post(MR_REQUEST_STOP, "Ctrl-Break");
             return TRUE;
         case CTRL_LOGOFF_EVENT:
-            // Also comes to services, when anybody logs off.
-            return FALSE;
+            // Comes to services, when anybody logs off: handled, by going on. What comes after
+            // FALSE is the system's handler, which ends the process.
+            return TRUE;
         default:
             mr_request_post(MR_REQUEST_STOP, "the end of its console");
             // When this returns the process is ended.

@@ -2,11 +2,15 @@
 """What only Windows has: its paths, its console, its services, its ways to ask a process, its heap."""
 
 import argparse
+import fcntl
 import os
 import pathlib
+import pty
 import re
 import subprocess
 import sys
+import termios
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -14,6 +18,7 @@ from support import broker, files, wine
 from support.suite import BrokerTest, arguments, main
 
 PARSER = argparse.ArgumentParser()
+PARSER.add_argument("--console-event", help="console_event.exe")
 PARSER.add_argument("--set-event", help="set_event.exe")
 PARSER.add_argument("--mimalloc", action="store_true", help="what malloc() has to be")
 OPTIONS, _ = arguments(PARSER)
@@ -171,6 +176,114 @@ class Requests(BrokerTest):
     def press(self, target, word):
         command = [wine.loader(), OPTIONS.set_event, f"mosq{target.windows_pid()}_{word}"]
         subprocess.run(command, check=True, timeout=LONG_S)
+
+
+class Console(BrokerTest):
+    """What the user of a console does to it, and what the system does to its processes."""
+
+    # Numbers of the events: Windows' wincon.h.
+    BREAK, CLOSE, LOGOFF, SHUTDOWN = 1, 2, 5, 6
+
+    def expect_clean_end(self, target, connected, why):
+        connected.expect_end(0x8B)
+        self.assertEqual(target.wait(), 0)
+        self.assertIn(f"Stopping on {why}", target.log())
+
+    def send(self, target, event):
+        command = [wine.loader(), OPTIONS.console_event, target.windows_pid(), event]
+        done = subprocess.run(
+            list(map(str, command)), capture_output=True, timeout=LONG_S, check=False
+        )
+        return done.returncode, done.stderr.decode(errors="replace")
+
+    def test_ctrl_c_in_a_terminal_stops_it(self):
+        """Wine makes a console of a terminal, with its own program between the two."""
+        target = self.own_broker("log_dest file {dir}/console\n", start=False)
+        target.stop = target.discard
+        target.log_path = target.folder / "console"
+        screen, terminal = pty.openpty()
+
+        def use_terminal():
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        target.process = subprocess.Popen(
+            target.command("-c", str(target.config_path)),
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            preexec_fn=use_terminal,
+        )
+        os.close(terminal)
+        threading.Thread(target=self.look_at, args=(screen,), daemon=True).start()
+        target.wait_until_ready()
+        connected = self.connect(broker=target)
+        connected.ping()
+        os.write(screen, b"\x03")
+        self.expect_clean_end(target, connected, "Ctrl-C")
+
+    @staticmethod
+    def look_at(screen):
+        """Who writes would wait for a reader."""
+        try:
+            while os.read(screen, 4096):
+                pass
+        except OSError:
+            pass  # The far end is closed.
+        os.close(screen)
+
+    def test_what_ends_a_console_or_a_session_stops_it(self):
+        for event, why in (
+            (self.BREAK, "Ctrl-Break"),
+            (self.CLOSE, "the end of its console"),
+            (self.SHUTDOWN, "the end of its console"),
+        ):
+            target = self.own_broker()
+            target.stop = target.discard
+            connected = self.connect(broker=target)
+            connected.ping()
+            code, text = self.send(target, event)
+            self.expect_clean_end(target, connected, why)
+            # The handler returned, or the process had ended by then: both are an end.
+            self.assertEqual((code, text), (0, ""))
+
+    def test_a_user_who_logs_off_does_not(self):
+        """Services learn of it, whoever it is."""
+        target = self.own_broker()
+        connected = self.connect(broker=target)
+        self.assertEqual(self.send(target, self.LOGOFF), (0, ""))
+        connected.ping()
+        self.assertNotIn("Stopping", target.log())
+
+
+class EventLog(BrokerTest):
+    """Wine keeps no events: ReadEventLog() fails there with ERROR_HANDLE_EOF whatever was reported.
+    But its ReportEvent() can tell what it was called with."""
+
+    REPORTED = r"{}:eventlog:ReportEventW L\".*{}"
+    ERROR, WARNING, INFORMATION = "err", "warn", "trace"
+
+    def own_traced_broker(self, config, **options):
+        target = self.own_broker(config, start=False, **options)
+        command = target.command
+        traced = ["/usr/bin/env", "WINEDEBUG=-all,+eventlog,fixme+advapi"]
+        target.command = lambda *args: [*traced, *command(*args)]
+        return target
+
+    def test_lines_are_reported_with_their_type_and_the_number_of_our_text(self):
+        target = self.own_traced_broker("log_dest syslog\n").start()
+        target.wait_for_log(self.REPORTED.format(self.INFORMATION, "listening on"))
+        log = target.log()
+        self.assertIn('RegisterEventSourceW ((null),L"millrace")', log)
+        # Type 4 is information; event 1 has the text "%1", and one string to put there.
+        self.assertRegex(log, r"ReportEventW \(\w+,0x0004,0x0000,0x00000001,0000000000000000,0x0001,")
+        taken = f"listener {target.port} 127.0.0.1\nlog_dest syslog\n"
+        second = self.own_traced_broker(taken, bare=True)
+        second.stop = second.discard
+        done = second.run("-c", second.config_path)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.text, self.REPORTED.format(self.ERROR, f".*{target.port}"))
+        self.assertRegex(done.text, r"ReportEventW \(\w+,0x0001,")
 
 
 class Service(BrokerTest):
