@@ -7,6 +7,15 @@
 #include "codec/internal.h"
 #include "tests/proofs/proof.h"
 
+// What the contracts answered, so that a proof can also say what may be refused: nothing that the
+// standard allows, unless one of them refused first. A contract for UTF-8 defines it.
+struct contracts {
+    bool refused;
+    unsigned properties_count;
+    const uint8_t *properties_end[2];  // Of those that were taken.
+};
+extern struct contracts contracts;
+
 static inline void prove_reader(const struct reader *reader) {
     PROVE(reader->start <= reader->next && reader->next <= reader->end);
     PROVE(reader->next == reader->end || __CPROVER_r_ok(reader->next, reader_left(reader)));
@@ -21,6 +30,7 @@ static inline struct mr_slice any_part(struct mr_slice whole) {
 
 // Refuses: the reader is somewhere in its bytes, the error says why and where.
 static inline bool refuse_property(struct reader *reader) {
+    contracts.refused = true;
     size_t taken = nondet_size();
     size_t offset = nondet_size();
     enum mr_reason reason = nondet_bool() ? MR_REASON_MALFORMED_PACKET : MR_REASON_PROTOCOL_ERROR;

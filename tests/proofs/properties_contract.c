@@ -43,5 +43,7 @@ bool mr_reader_properties(struct reader *reader, unsigned packet_type, struct mr
     any.server_reference = any_part(any.raw);
     any.reason_string = any_part(any.raw);
     *out = any;
+    PROVE(contracts.properties_count < MR_ARRAY_COUNT(contracts.properties_end));
+    contracts.properties_end[contracts.properties_count++] = reader->next;
     return true;
 }
