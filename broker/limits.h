@@ -33,6 +33,11 @@
 // at once is the limit in practice.
 #define MR_PUBLISH_RUN_MAX_DEFAULT 65535
 #define MR_PUBLISH_RUN_MAX_CEILING 65535
+#define MR_TOPIC_LOOKAHEAD_DEFAULT 16
+#define MR_TOPIC_LOOKAHEAD_CEILING 16
+
+// A worker's sleep is put off by so much at most; `busy_poll_ms`.
+#define MR_BUSY_POLL_MS_CEILING 1000
 
 // Waiting messages of one session beyond those in flight; `max_queued_messages`,
 // `max_queued_bytes` (0: no limit of that kind). Mosquitto's count; its missing bound on bytes
@@ -69,8 +74,13 @@
 // Milliseconds that a closing connection has to take what is pending.
 #define MR_LINGER_MS 2000
 
-// Entries of the ring between two workers.
+// Entries of the ring between two workers. Few for fuzzers: an input begins and ends a broker, and
+// short ones get to see a full ring.
+#ifdef MR_FUZZ
+#define MR_RING_ENTRIES 64
+#else
 #define MR_RING_ENTRIES 4096
+#endif
 // Bytes of messages that may be under way to a worker: each other worker's share of them, and one
 // run or message more. They are all taken in one turn, so more would pile up as output.
 #define MR_RING_BYTES (1u << 20)

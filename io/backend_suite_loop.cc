@@ -22,6 +22,29 @@ struct Timer : public mr_timer {
 
 // ------------------------------------------------------------------------------ turns
 
+TEST_P(BackendTest, WhileItIsBusyALoopDoesntWait) {
+    options_.busy_poll_ms = 400;
+    Pair pair = MakePair();
+    SendAll(pair.peer.get(), "x");
+    RunUntil([&] { return pair.conn->received == "x"; });
+    uint64_t start_ms = mr_loop_now_ms(loop());
+    // Had it slept in one of these, nothing would have ended that soon.
+    for (int i = 0; i < 50 && mr_loop_now_ms(loop()) < start_ms + 300; i++) {
+        Turn(60 * 1000);
+    }
+    EXPECT_LT(mr_loop_now_ms(loop()), start_ms + 60 * 1000);
+    // Without anything to do it waits again: for as long as it may.
+    backend_->PassTime(options_.busy_poll_ms + 10);
+    Turn();
+    uint64_t waited_ms = 0;
+    for (int i = 0; i < 5 && waited_ms < 10; i++) {
+        uint64_t before_ms = mr_loop_now_ms(loop());
+        Turn(20);
+        waited_ms = mr_loop_now_ms(loop()) - before_ms;
+    }
+    EXPECT_GE(waited_ms, 10u);  // Clocks may be coarse.
+}
+
 TEST_P(BackendTest, ATurnHasItsOrder) {
     if (!backend_->IsPrompt()) {
         GTEST_SKIP() << "the bytes may miss this turn";

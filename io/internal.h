@@ -30,7 +30,9 @@ struct mr_loop {
     uint64_t wall_ms;
     uint32_t wake_state;  // Atomic: enum mr_wake_state.
     bool stopping;
-    bool no_wait;  // The next turn has something to do already.
+    bool no_wait;              // The next turn has something to do already.
+    uint64_t busy_until_ms;    // See mr_loop_options.busy_poll_ms.
+    uint64_t busy_seen_count;  // What activity() was then.
 
     struct mr_stream_queue work;
     uint64_t stream_count;

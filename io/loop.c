@@ -104,9 +104,26 @@ static uint64_t wait_ms_get(const struct mr_loop *loop, uint64_t wait_ms_max) {
     return wait_ms < wait_ms_max ? wait_ms : wait_ms_max;
 }
 
+// Moves whenever a turn had something to do.
+static uint64_t activity(const struct mr_loop *loop) {
+    const struct mr_loop_stats *stats = &loop->core.stats;
+    return stats->recv_count + stats->send_count + stats->accept_count + stats->wake_count;
+}
+
+static void stay_busy(struct mr_loop *loop) {
+    uint64_t count = activity(loop);
+    if (count != loop->busy_seen_count) {
+        loop->busy_seen_count = count;
+        loop->busy_until_ms = loop->now_ms + loop->options.busy_poll_ms;
+    }
+}
+
 static enum mr_err turn(struct mr_loop *loop, uint64_t wait_ms_max) {
     const struct mr_io_backend *backend = loop->core.backend;
     uint64_t wait_ms = wait_ms_get(loop, wait_ms_max);
+    if (loop->now_ms < loop->busy_until_ms) {
+        wait_ms = 0;
+    }
     if (wait_ms > 0 && !fall_asleep(loop)) {
         wait_ms = 0;
     }
@@ -133,6 +150,9 @@ static enum mr_err turn(struct mr_loop *loop, uint64_t wait_ms_max) {
     loop->no_wait = more;
     mr_stream_run_settle(loop);
     mr_listener_reap(loop);
+    if (loop->options.busy_poll_ms > 0) {
+        stay_busy(loop);
+    }
     return MR_OK;
 }
 

@@ -42,6 +42,9 @@ struct mr_loop_options {
     // What all streams together may receive in a turn; 0: 1 MiB. What came in is sent on while
     // it is in the cache, and before output piles up.
     uint32_t recv_loop_bytes_max;
+    // For so long after something came or went, the loop asks for more in place of waiting: less
+    // delay, for processor time. 0: it waits at once.
+    uint32_t busy_poll_ms;
     struct mr_buf_pool_options pool;
 };
 

@@ -11,6 +11,12 @@
 // goes even so. A full round could touch all entries while a PUBLISH waits.
 #define CLOCK_STEPS_MAX 16u
 
+// Less than this stays in the second-level cache of a processor by itself.
+#define PREFETCH_CACHE_BYTES_MIN (UINT64_C(256) << 10)
+// Of an entry with one target and a name of usual length.
+#define PREFETCH_ENTRY_BYTES (sizeof(struct entry) + sizeof(struct mr_target) + 32)
+#define CACHE_LINE_BYTES 64u
+
 // One block: this, then nodes, targets, identifiers and the topic name.
 struct entry {
     struct mr_route route;
@@ -248,6 +254,28 @@ const struct mr_route *mr_topic_cache_lookup(struct mr_topic_cache *cache, struc
     }
     entry = fill(cache, topic, hash, version, topic_version);
     return entry == NULL ? NULL : &entry->route;
+}
+
+void mr_topic_cache_prefetch(const struct mr_topic_cache *cache, const struct mr_slice *topics,
+                             uint32_t count) {
+    MR_DEBUG_ASSERT(count <= MR_TOPIC_CACHE_PREFETCH_MAX);
+    if (cache->memory.bytes < PREFETCH_CACHE_BYTES_MIN) {
+        return;
+    }
+    uint64_t hashes[MR_TOPIC_CACHE_PREFETCH_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        hashes[i] = mr_trie_hash(cache->trie, topics[i]);
+        mr_index_prefetch(&cache->index, hashes[i]);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct mr_index_cursor cursor = mr_index_seek(&cache->index, hashes[i]);
+        const uint8_t *entry = mr_index_next(&cursor);
+        if (entry != NULL) {
+            for (size_t line = 0; line < PREFETCH_ENTRY_BYTES; line += CACHE_LINE_BYTES) {
+                __builtin_prefetch(entry + line);
+            }
+        }
+    }
 }
 
 void mr_topic_cache_clear(struct mr_topic_cache *cache) {

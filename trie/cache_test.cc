@@ -300,6 +300,33 @@ TEST(TopicCache, MemoryStaysWithinItsBound) {
     }
 }
 
+// Topics that are kept, evicted, unknown and empty, in caches below and above the size from which
+// on it does something.
+TEST(TopicCache, PrefetchingChangesNothing) {
+    Trie trie;
+    trie.Insert("+/#", 1);
+    for (uint64_t bytes_max : {0u, 1000u, 100000u, 1000000u, 4000000u}) {
+        Cache cache(&trie, bytes_max);
+        for (int i = 0; i < 10000; i++) {
+            std::string topic = "some/topic/" + std::to_string(i);
+            std::vector<std::string> texts = {topic, "", "some/topic/0", "$x", topic + "/x"};
+            std::vector<struct mr_slice> topics;
+            while (topics.size() < MR_TOPIC_CACHE_PREFETCH_MAX) {
+                topics.push_back(Slice(texts[topics.size() % texts.size()]));
+            }
+            struct mr_topic_cache_stats before = cache.Stats();
+            mr_topic_cache_prefetch(cache.get(), topics.data(),
+                                    static_cast<uint32_t>(i % (topics.size() + 1)));
+            struct mr_topic_cache_stats after = cache.Stats();
+            ASSERT_EQ(memcmp(&before, &after, sizeof(before)), 0);
+            ASSERT_EQ(cache.Lookup(topic)->target_count, 1u);
+        }
+        if (bytes_max >= 4000000) {
+            EXPECT_GT(cache.Stats().bytes, UINT64_C(1) << 20);
+        }
+    }
+}
+
 TEST(TopicCache, EntriesInUseOutliveTheOthers) {
     Trie trie;
     Cache cache(&trie, 64 << 10);

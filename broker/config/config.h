@@ -118,6 +118,8 @@ struct mr_config {                         // NOLINT(clang-analyzer-optin.perfor
     uint16_t publish_run_max;
     uint32_t subscriptions_per_client_max;
     uint64_t topic_cache_bytes;
+    uint16_t topic_lookahead;
+    uint32_t busy_poll_ms;
     uint64_t retained_messages_max;  // 0: no limit.
     uint64_t retained_bytes_max;     // 0: no limit.
     uint64_t memory_bytes_max;       // memory_limit of all pooled buffers; 0: no limit.

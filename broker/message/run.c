@@ -86,6 +86,22 @@ bool mr_run_next(const struct mr_run *run, size_t *offset, struct mr_publish *pu
     return true;
 }
 
+bool mr_run_peek(struct mr_slice rest, struct mr_slice *topic_out, size_t *len_out) {
+    if (rest.len == 0 || rest.data[0] >> 4 != MR_PUBLISH) {
+        return false;
+    }
+    size_t body_len;
+    size_t header_len = header_at(rest.data, rest.len, &body_len);
+    if (header_len == 0 || body_len > rest.len - header_len || body_len < 2) {
+        return false;
+    }
+    const uint8_t *body = rest.data + header_len;
+    size_t topic_len = (size_t)body[0] << 8 | body[1];
+    *topic_out = mr_slice_of(body + 2, topic_len);
+    *len_out = header_len + body_len;
+    return topic_len > 0 && topic_len <= body_len - 2;
+}
+
 struct mr_run *mr_run_copy(struct mr_buf_pool *pool, const struct mr_run *run) {
     struct mr_buf *buf = mr_buf_new(pool, sizeof(*run) + run->packets.len);
     if (buf == NULL) {

@@ -57,6 +57,10 @@ void mr_run_extend(struct mr_run *run, struct mr_slice rest, const struct mr_run
 bool mr_run_next(const struct mr_run *run, size_t *offset, struct mr_publish *publish_out,
                  struct mr_slice *packet_out);
 
+// The PUBLISH packet that `rest` begins with: its topic name and its length. False if there is
+// none, not whole, or without a name. Nothing else about it has been checked.
+bool mr_run_peek(struct mr_slice rest, struct mr_slice *topic_out, size_t *len_out);
+
 // A copy of `run` and its bytes in one buffer, `buf`, which it lives in: for other workers.
 // Returns owned (one reference to `buf`), or NULL if out of memory.
 struct mr_run *mr_run_copy(struct mr_buf_pool *pool, const struct mr_run *run);

@@ -247,6 +247,39 @@ TEST_F(Run, CopyWithoutMemoryIsRefused) {
     EXPECT_EQ(mr_run_copy(pool_, &run_), nullptr);
 }
 
+TEST_F(Run, PeekFindsTheTopicOfAWholePublish) {
+    Bytes packet = Packet{"some/topic", std::string(200, 'p'), 1}.Encode(MR_MQTT_311);
+    Bytes two = packet;
+    two.insert(two.end(), packet.begin(), packet.end());
+    mr_slice topic;
+    size_t len;
+    ASSERT_TRUE(mr_run_peek(mr_slice_of(two.data(), two.size()), &topic, &len));
+    EXPECT_EQ(String(topic), "some/topic");
+    EXPECT_EQ(topic.data, two.data() + 5);  // Type, Remaining Length of two bytes, topic's length.
+    EXPECT_EQ(len, packet.size());
+    for (size_t cut = 0; cut < packet.size(); cut++) {
+        Bytes part(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(cut));
+        EXPECT_FALSE(mr_run_peek(mr_slice_of(part.data(), part.size()), &topic, &len)) << cut;
+    }
+}
+
+TEST_F(Run, PeekRefusesWhatHasNoTopic) {
+    const Bytes refused[] = {
+        {0xc0, 0x00},                          // PINGREQ
+        {0x30, 0x00},                          // No room for the topic's length.
+        {0x30, 0x01, 0x00},                    //
+        {0x30, 0x02, 0x00, 0x00},              // No topic.
+        {0x30, 0x03, 0x00, 0x02, 'a'},         // It ends behind the packet.
+        {0x30, 0x82, 0x00, 0x00, 0x00},        // Remaining Length in more bytes than it takes.
+        {0x30, 0xff, 0xff, 0xff, 0xff, 0x01},  // Five bytes of it.
+    };
+    for (const Bytes &bytes : refused) {
+        mr_slice topic;
+        size_t len;
+        EXPECT_FALSE(mr_run_peek(mr_slice_of(bytes.data(), bytes.size()), &topic, &len));
+    }
+}
+
 // Random streams: a run is the longest row of equal heads, and walking it gives each packet
 // as the decoder does.
 TEST_F(Run, EqualsTheDecoderOnRandomStreams) {

@@ -227,6 +227,10 @@ static enum mr_handled publish_run(struct mr_client *client, struct mr_arrival *
         .payload_max = config->message_bytes_max == 0 ? UINT32_MAX : config->message_bytes_max,
     };
     mr_run_extend(run, arrival->following, &limits);
+    size_t more = run->packets.len - arrival->packet.len;
+    mr_router_look_ahead(
+        client->protocol->router, run->first.topic,
+        mr_slice_of(arrival->following.data + more, arrival->following.len - more));
     switch (mr_router_publish_run(client->protocol->router, run, mr_client_session(client))) {
         case MR_ROUTED:
         case MR_ROUTED_NOWHERE:
@@ -290,6 +294,9 @@ enum mr_handled mr_handle_publish(struct mr_client *client, uint8_t flags,
     }
     if (MR_LIKELY(mr_run_may_start(publish)) && client->link.mount_point == NULL) {
         return publish_run(client, arrival, &run);
+    }
+    if (client->link.mount_point == NULL) {
+        mr_router_look_ahead(client->protocol->router, publish->topic, arrival->following);
     }
     enum mr_handled handled = check_limits(client, publish);
     if (handled == MR_HANDLED && publish->topic_alias != 0) {

@@ -75,6 +75,9 @@ struct mr_router {
     uint64_t told_congested;  // Workers that were told that a session here is congested.
     bool congested_here;      // Publishers of this worker wait for a session here.
     bool uncongested_late;    // Some of told_congested may go on; there was no memory to say so.
+    // What lies before this in the receive buffer that is being handled was looked at by
+    // mr_router_look_ahead(); NULL: nothing.
+    const uint8_t *ahead_end;
     bool stranded;  // Messages of shared subscriptions may wait for sessions without connection.
     bool active;
 };
@@ -93,6 +96,7 @@ static inline void mr_router_begin(struct mr_router *router) {
     }
     // What came up after the end of the last turn began this one with that turn's time.
     router->env.now_ms = mr_loop_now_ms(router->loop);
+    router->ahead_end = NULL;
 }
 // Takes what other workers have sent until now. Sessions and connections may end in it.
 void mr_router_take(struct mr_router *router);
@@ -147,6 +151,17 @@ enum mr_routed {
     MR_ROUTED_NO_MEMORY,  // Not all receivers could be served: the publisher has to be closed.
     MR_ROUTED_SINGLY,     // Nothing was done: this run has to be published packet by packet.
 };
+
+// Fetches what routing the first packets of `rest` will read: those behind the one with `topic` in
+// the receive buffer that is being handled (`topic_lookahead` of them). Changes nothing else.
+void mr_router_look_ahead_slow(struct mr_router *router, struct mr_slice topic,
+                               struct mr_slice rest);
+static inline void mr_router_look_ahead(struct mr_router *router, struct mr_slice topic,
+                                        struct mr_slice rest) {
+    if (rest.len > 0 && rest.data >= router->ahead_end) {
+        mr_router_look_ahead_slow(router, topic, rest);
+    }
+}
 
 // Delivers to everyone who receives `outgoing`, which belongs to no retained store yet.
 // `publisher` (may be NULL) is told apart for No Local and for back-pressure. `must`: never

@@ -185,6 +185,7 @@ enum mr_err mr_worker_init(struct mr_worker *worker, struct mr_server *server, u
         .ctx = worker,
         .on_wake = on_wake,
         .on_turn_end = on_turn_end,
+        .busy_poll_ms = server->config->busy_poll_ms,
         .pool = {.bytes_max = server->config->memory_bytes_max / server->worker_count},
     };
     MR_TRY(mr_loop_new(&worker->loop, backend, &options));

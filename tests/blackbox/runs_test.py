@@ -163,6 +163,28 @@ class Runs(BrokerTest):
         self.assert_gets(client, "yes", ["1", "3"])
         client.expect_nothing()
 
+    def test_many_topics_in_one_burst(self):
+        """With and without looking ahead, at each QoS, below a mount point too."""
+        for setting in ("topic_lookahead 0", "topic_lookahead 3", "", "mount_point m/"):
+            broker = self.own_broker(f"allow_anonymous true\n{setting}\n")
+            client = self.connect(broker=broker)
+            client.subscribe("+/t", qos=0)
+            publisher = self.connect(broker=broker)
+            numbers = [n * 7 % 3000 for n in range(3000)]
+            for qos in (0, 1):
+                publisher.send(
+                    b"".join(
+                        mqtt.publish(f"{n}/t", f"{i}", qos, i + 1 if qos else None)
+                        for i, n in enumerate(numbers)
+                    )
+                    + mqtt.pingreq()
+                )
+                for i, n in enumerate(numbers):
+                    client.message(f"{n}/t", f"{i}")
+                for i in range(len(numbers) * qos):
+                    publisher.expect(mqtt.PUBACK, packet_id=i + 1)
+                publisher.expect(mqtt.PINGRESP)
+
     def test_can_be_switched_off(self):
         broker = self.own_broker("publish_run_max 1\nallow_anonymous true\n")
         client = self.connect(broker=broker)
