@@ -45,6 +45,7 @@ struct mr_replay {
     struct mr_retained_cursor cursor;
     uint32_t subscription_id;
     uint8_t qos;
+    bool has_wildcard;
     uint32_t filter_len;
     uint8_t filter[];
 };
@@ -68,10 +69,10 @@ struct mr_absence {
 struct mr_session_record {
     struct mr_session session;
     struct mr_will_record *will;
-    struct mr_replay *replays;
-    struct mr_absence *absence;  // NULL while connected.
-    char *user_name;             // Of the last connection; NULL: anonymous.
-    uint32_t expiry_s;           // UINT32_MAX: never.
+    struct mr_replay *last_replay;  // Of a ring: its `next` is the first one. NULL: none.
+    struct mr_absence *absence;     // NULL while connected.
+    char *user_name;                // Of the last connection; NULL: anonymous.
+    uint32_t expiry_s;              // UINT32_MAX: never.
     uint16_t security_index;
 };
 
@@ -205,7 +206,7 @@ struct mr_slice mr_record_source(struct mr_protocol *protocol,
                                  const struct mr_session_record *record, struct mr_buf **buf_out);
 
 // replay.c
-enum mr_err mr_replay_start(struct mr_session_record *record, struct mr_slice filter,
+enum mr_err mr_replay_start(struct mr_session_record *record, const struct mr_filter *filter,
                             const struct mr_subscription_options *options,
                             uint32_t subscription_id);
 void mr_replay_cancel(struct mr_session_record *record, struct mr_slice filter);

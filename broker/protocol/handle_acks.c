@@ -6,7 +6,7 @@
 void mr_client_pump(struct mr_client *client) {
     client->pump_due = false;
     mr_router_pump(client->protocol->router, mr_client_session(client));
-    if (client->record->replays != NULL) {
+    if (client->record->last_replay != NULL) {
         mr_replay_pump(client);
     }
 }

@@ -37,8 +37,10 @@ static enum mr_reason subscribe(struct mr_client *client, const struct mr_filter
     // Retain Handling [MQTT-3.3.1-9] to [MQTT-3.3.1-11]; shared ones get none.
     bool wanted = granted.retain_handling == 0 || (granted.retain_handling == 1 && !existed);
     if (wanted && filter->share.data == NULL && protocol->config->retain_available) {
-        mr_replay_cancel(record, filter->filter);
-        if (mr_replay_start(record, filter->filter, &granted, id) != MR_OK) {
+        if (existed) {
+            mr_replay_cancel(record, filter->filter);
+        }
+        if (mr_replay_start(record, filter, &granted, id) != MR_OK) {
             client->link.failed = MR_LINK_NO_MEMORY;
             mr_client_add_work(client, MR_WORK_FAILED);
         }
@@ -132,7 +134,7 @@ static enum mr_reason unsubscribe(struct mr_client *client, struct mr_slice text
     }
     bool existed =
         mr_router_unsubscribe(client->protocol->router, mr_client_session(client), &filter);
-    if (filter.share.data == NULL) {
+    if (existed && filter.share.data == NULL) {
         mr_replay_cancel(client->record, filter.filter);
     }
     if (buf != NULL) {
