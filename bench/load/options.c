@@ -24,6 +24,7 @@ static const char usage_text[] =
     "  -a, --sources N  connect from 127.0.0.1 to 127.0.0.N (1)\n"
     "  -m, --procs N    processes: so many copies of all this, with own topics (1)\n"
     "  -j, --json       one line of JSON\n"
+    "      --help       this text\n"
     "Exits with 1 if a message was lost, doubled or out of order, or a connection ended.\n";
 
 static const struct option long_options[] = {
@@ -33,7 +34,7 @@ static const struct option long_options[] = {
     {"warm-up", 1, NULL, 'u'}, {"rate", 1, NULL, 'r'},    {"pid", 1, NULL, 'k'},
     {"topics", 1, NULL, 'T'},  {"zipf", 1, NULL, 'z'},    {"procs", 1, NULL, 'm'},
     {"sources", 1, NULL, 'a'}, {"json", 0, NULL, 'j'},    {"count", 1, NULL, 'n'},
-    {NULL, 0, NULL, 0},
+    {"help", 0, NULL, 'H'},    {NULL, 0, NULL, 0},
 };
 
 static const char *const shape_names[] = {
@@ -111,6 +112,9 @@ static bool set_option(struct options *out, int letter, const char *value) {
         case 'j':
             out->json = true;
             return true;
+        case 'H':
+            fputs(usage_text, stdout);
+            exit(EXIT_SUCCESS);
         default:
             return false;
     }
