@@ -4,7 +4,7 @@
 # arithmetic is meant to wrap around, or a cast to cut.
 _UNSIGNED = "--unsigned-overflow-check"
 _CASTS = "--conversion-check"
-WRAPS = []
+WRAPS = [_CASTS]
 CUTS = [_UNSIGNED]
 
 _Sources = provider(fields = ["files"])
