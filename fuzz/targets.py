@@ -22,6 +22,19 @@ LEN_MAX = {
 }
 LEN_MAX_DEFAULT = 4096
 
+# How many times as long as others a target is run in a campaign: where there is most to be reached.
+SHARE = {
+    "broker_core_fuzz": 8,
+    "codec_packet_fuzz": 2,
+    "config_fuzz": 2,
+    "retained_fuzz": 2,
+    "trie_fuzz": 2,
+}
+
+# Reach so many features that libFuzzer's search for the rare ones (-entropic) would take longer than
+# running the target.
+MANY_FEATURES = {"broker_core_fuzz"}
+
 
 class Target:
     def __init__(self, name, dictionary, must_fail):
@@ -29,6 +42,8 @@ class Target:
         self.dictionary = dictionary  # A file of this folder, or None.
         self.must_fail = must_fail
         self.len_max = LEN_MAX.get(name, LEN_MAX_DEFAULT)
+        self.share = SHARE.get(name, 1)
+        self.entropic = name not in MANY_FEATURES
 
 
 def targets(folder=HERE, also_failing=False):

@@ -4,8 +4,8 @@
     bazel run //fuzz:campaign -- --minutes 30
     bazel run //fuzz:campaign -- --minutes 2 --targets codec_packet_fuzz,trie_fuzz --update
 
-The time is that of fuzzing: `--minutes` on `--jobs` cores, shared equally by all pairs of target
-and engine. Building comes before (once for each state of the sources), minimising crashes and
+The time is that of fuzzing: `--minutes` on `--jobs` cores, shared by all pairs of target and engine
+(equally, but for targets that targets.py gives more). Building comes before (once for each state of the sources), minimising crashes and
 counting lines behind. Each pair starts from the corpus in the tree and from what earlier campaigns
 kept in the output folder (`--fresh` forgets that); behind the run, libFuzzer's merge keeps of what
 both engines found the inputs that reach something new. `--update` adds some of them to the corpora
@@ -82,15 +82,23 @@ def corpora_of(args, target):
     return [path for path in found if path and os.listdir(path)]
 
 
+def plan(args):
+    """(target, engine, seconds) of all runs, the longest first, so that no core idles at the end."""
+    shares = len(args.engines) * sum(target.share for target in args.targets)
+    seconds = args.minutes * 60 * args.jobs / shares
+    runs = [(target, engine, max(SECONDS_MIN, int(seconds * target.share)))
+            for target in args.targets for engine in args.engines]
+    return sorted(runs, key=lambda run: -run[2])
+
+
 def fuzz_all(args, programs):
     """Runs all pairs; returns results by target."""
-    pairs = [(target, engine) for target in args.targets for engine in args.engines]
-    seconds = max(SECONDS_MIN, int(args.minutes * 60 * args.jobs / len(pairs)))
-    print(f"{len(pairs)} runs of {seconds} s, {args.jobs} at a time", flush=True)
+    runs = plan(args)
+    print(f"{len(runs)} runs of {runs[-1][2]} to {runs[0][2]} s, {args.jobs} at a time", flush=True)
     results = {target.name: [] for target in args.targets}
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         waiting = {}
-        for target, engine in pairs:
+        for target, engine, seconds in runs:
             folder = os.path.join(args.out, "targets", target.name, engine)
             # What earlier campaigns found is in what they kept, or was reported then.
             shutil.rmtree(folder, ignore_errors=True)

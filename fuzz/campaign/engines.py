@@ -73,6 +73,7 @@ def run_libfuzzer(out, target, seconds, folder, corpora, seed):
         os.path.join(out, target.name), f"-max_total_time={seconds}", f"-max_len={target.len_max}",
         f"-rss_limit_mb={RSS_MB}", f"-timeout={INPUT_SECONDS_MAX}",
         f"-artifact_prefix={artifacts}/", "-print_final_stats=1", f"-seed={seed}",
+        f"-entropic={int(target.entropic)}",
     ]
     words = dictionary(out, target)
     command += [f"-dict={words}"] if words else []
