@@ -276,6 +276,26 @@ TEST(TopicCache, RelatedChangesAreSeenAtOnce) {
     EXPECT_EQ(cache.Stats().stale_count, 7u);
 }
 
+// A stale entry goes when its topic is matched again: the new one doesn't stand beside it.
+TEST(TopicCache, StaleEntriesAreReplaced) {
+    Trie trie;
+    Cache cache(&trie);
+    trie.Insert("a/b", 1000);
+    cache.Lookup("a/b");
+    uint64_t bytes = cache.Stats().bytes;
+    for (uint32_t i = 1; i <= 100; i++) {
+        trie.Insert("a/b", i);
+        EXPECT_EQ(cache.Lookup("a/b")->target_count, 2u);
+        EXPECT_EQ(cache.Stats().entry_count, 1u);
+        trie.Remove("a/b", i);
+        EXPECT_EQ(cache.Lookup("a/b")->target_count, 1u);
+        EXPECT_EQ(cache.Stats().entry_count, 1u);
+        EXPECT_EQ(cache.Stats().bytes, bytes);
+    }
+    EXPECT_EQ(cache.Stats().stale_count, 200u);
+    EXPECT_EQ(cache.Stats().evicted_count, 0u);
+}
+
 TEST(TopicCache, MemoryStaysWithinItsBound) {
     Trie trie;
     trie.Insert("#", 1);
@@ -385,6 +405,35 @@ TEST(TopicCache, ResultsThatAreTooLargeAreServedAllTheSame) {
     EXPECT_EQ(stats.evicted_count, 0u);
     EXPECT_EQ(stats.entry_count, 1u);
     EXPECT_GT(stats.scratch_bytes, 3000 * sizeof(struct mr_target));
+}
+
+// One large result must not throw out all the others, also if there would be room for it alone.
+TEST(TopicCache, ResultsOfMoreThanHalfOfTheMemoryAreNotKept) {
+    constexpr uint64_t kBytesMax = 40000;
+    auto fill = [](Trie *trie, const std::string &topic, uint32_t bytes) {
+        for (uint32_t i = 1; i <= bytes / sizeof(struct mr_target); i++) {
+            trie->Insert(topic, i);
+        }
+    };
+    Trie trie;
+    fill(&trie, "more", kBytesMax / 8 * 5);
+    fill(&trie, "less", kBytesMax / 8 * 3);
+    Cache cache(&trie, kBytesMax);
+    for (int i = 0; i < 10; i++) {
+        cache.Lookup("small/" + std::to_string(i));
+    }
+    for (int i = 0; i < 3; i++) {
+        cache.Lookup("more");
+    }
+    EXPECT_EQ(cache.Stats().uncached_count, 3u);
+    EXPECT_EQ(cache.Stats().evicted_count, 0u);
+    EXPECT_EQ(cache.Stats().entry_count, 10u);
+    for (int i = 0; i < 3; i++) {
+        cache.Lookup("less");
+    }
+    EXPECT_EQ(cache.Stats().uncached_count, 3u);
+    EXPECT_EQ(cache.Stats().entry_count, 11u);
+    EXPECT_EQ(cache.Stats().hit_count, 2u);
 }
 
 TEST(TopicCache, WithoutMemoryForEntriesItStillAnswers) {

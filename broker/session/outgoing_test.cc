@@ -63,6 +63,27 @@ TEST(Outgoing, EncodesEachLayoutOnce) {
     EXPECT_EQ(Encode(outgoing.get(), MR_MQTT_31, false, false), seen[0]);
 }
 
+// [MQTT-3.3.1-3]: DUP is about one hop, like the packet identifier.
+TEST(Outgoing, DoesNotPassThePublishersDupOn) {
+    World world;
+    for (uint8_t qos : {1, 2}) {
+        for (size_t payload : {size_t{1}, size_t{MR_OUTGOING_COPY_BYTES + 1}}) {
+            Publication publication;
+            publication.qos = qos;
+            publication.dup = true;
+            publication.payload.assign(payload, 'x');
+            Outgoing outgoing(&world, publication);
+            ASSERT_TRUE(outgoing.packet().dup);
+            for (mr_version version : {MR_MQTT_311, MR_MQTT_50}) {
+                for (bool with_id : {false, true}) {
+                    const mr_encoding *encoding = Encode(outgoing.get(), version, false, with_id);
+                    EXPECT_FALSE(Decode(version, encoding).dup);
+                }
+            }
+        }
+    }
+}
+
 TEST(Outgoing, CopiesSmallPayloadsAndRefersToLargeOnes) {
     World world;
     for (size_t len : {size_t{0}, size_t{MR_OUTGOING_COPY_BYTES}}) {

@@ -83,6 +83,7 @@ Outgoing::Outgoing(World *world, const Publication &publication) {
     packet.payload = mr_slice_of(publication.payload.data(), publication.payload.size());
     packet.qos = publication.qos;
     packet.retain = publication.retain;
+    packet.dup = publication.dup;
     packet.packet_id = publication.qos > 0 ? 77 : 0;
     if (publication.version == MR_MQTT_50) {
         packet.properties_raw =

@@ -44,6 +44,7 @@ struct Publication {
     std::string payload = "p";
     uint8_t qos = 0;
     bool retain = false;
+    bool dup = false;
     int version = MR_MQTT_50;
     std::string forwardable;           // Encoded properties to be passed on; 5.0 only.
     std::optional<uint32_t> expiry_s;  // 5.0 only.
