@@ -232,6 +232,41 @@ class Handling(Retained):
             self.keep("live", "second")
             client.message(topic, "second", retain=False)
 
+    def test_many_filters_that_come_again_and_go_while_their_messages_wait(self):
+        """[MQTT-3.8.4-3], [MQTT-3.10.4-3]: one more for each that comes again, none for what went."""
+        names = [f"m/{n}" for n in range(350)]
+        for name in names:
+            self.keep(name, name)
+        self.keep("end", "end")  # Comes last, as it is asked for last.
+        topics = [self.topic(name) for name in names]
+        again, gone = topics[:300], topics[100:200]
+        client = self.connect()
+        client.send(
+            mqtt.subscribe(1, [(t, 1) for t in topics]),
+            mqtt.subscribe(2, [(t, 1) for t in again] + [(self.topic("m/#"), 1)]),
+            mqtt.unsubscribe(3, gone),
+            mqtt.subscribe(4, [(self.topic("end"), 1)]),
+        )
+        counts = dict.fromkeys(topics, 0)
+        acknowledged = []
+        last = None
+        while not (last == self.topic("end") and len(acknowledged) == 4):
+            got = client.receive()
+            if got.kind == mqtt.PUBLISH:
+                client.acknowledge(got)
+                last = got.topic
+                if got.topic in counts:
+                    self.assertTrue(got.retain)
+                    counts[got.topic] += 1
+            else:
+                acknowledged.append(got.packet_id)
+        self.assertEqual(sorted(acknowledged), [1, 2, 3, 4])
+        for topic in topics:
+            # One by the wildcard; one by the filter of its own, if that was in time, and again.
+            self.assertIn(counts[topic], range(1, 4 if topic in again else 3), topic)
+            if topic not in gone:
+                self.assertGreaterEqual(counts[topic], 2, topic)
+
     def test_subscribing_while_it_is_replaced_misses_nothing(self):
         """Either the old one and then the new, or only the new."""
         for index in range(30):
