@@ -79,6 +79,8 @@ def _mingw_toolchain_config_impl(ctx):
                     "-Wl,--dynamicbase,--nxcompat,--high-entropy-va",
                     # The same sources make the same file.
                     "-Wl,--no-insert-timestamp",
+                    # The library for it, where code was hardened (--config=release).
+                    "-fstack-protector",
                 ]),
             ],
         ),
