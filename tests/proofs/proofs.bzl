@@ -68,7 +68,7 @@ def mr_proof(
       replaces: functions of `code` that `contracts` define anew.
       unwind: how often loops run at most, and once more; that it suffices is proven, too.
       unwindset: the same for single loops, as in CBMC's option.
-      checks: what else is checked: WRAPS and CUTS are less than everything.
+      checks: what else is checked: WRAPS and CUTS are less than everything, [] is neither.
       size: size of the test.
     """
     plan = struct(

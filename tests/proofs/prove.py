@@ -156,6 +156,7 @@ def main():
         problems += notice(plan, fault)
     if not plan["faults"]:
         problems.append("no fault was planted")
+    print(f"all in all {seconds_of_children():.1f} s of CPU")
     for problem in problems:
         print(problem)
     sys.exit(1 if problems else 0)
