@@ -472,7 +472,10 @@ class Process(ConfigTest):
     def test_pid_file(self):
         target = self.own_broker("pid_file {dir}/pid\n")
         path = target.folder / "pid"
-        self.assertEqual(int(path.read_text()), target.pid)
+        # Written once the port is open.
+        self.await_value(
+            f"{target.pid}\n", lambda: path.exists() and path.read_text(), "process id"
+        )
         target.send_signal(signal.SIGTERM)
         self.assertEqual(target.wait(), 0)
         self.assertFalse(path.exists())
