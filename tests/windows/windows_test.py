@@ -232,20 +232,23 @@ class Console(BrokerTest):
             pass  # The far end is closed.
         os.close(screen)
 
-    def test_what_ends_a_console_or_a_session_stops_it(self):
-        for event, why in (
-            (self.BREAK, "Ctrl-Break"),
-            (self.CLOSE, "the end of its console"),
-            (self.SHUTDOWN, "the end of its console"),
-        ):
-            target = self.own_broker()
-            target.stop = target.discard
-            connected = self.connect(broker=target)
-            connected.ping()
-            code, text = self.send(target, event)
-            self.expect_clean_end(target, connected, why)
-            # The handler returned, or the process had ended by then: both are an end.
-            self.assertEqual((code, text), (0, ""))
+    def expect_end_by(self, event, why):
+        target = self.own_broker()
+        target.stop = target.discard
+        connected = self.connect(broker=target)
+        connected.ping()
+        sent = self.send(target, event)
+        self.expect_clean_end(target, connected, why)
+        self.assertEqual(sent, (0, ""))
+
+    def test_ctrl_break_stops_it(self):
+        self.expect_end_by(self.BREAK, "Ctrl-Break")
+
+    def test_closing_its_console_stops_it(self):
+        self.expect_end_by(self.CLOSE, "the end of its console")
+
+    def test_the_end_of_the_machine_stops_it(self):
+        self.expect_end_by(self.SHUTDOWN, "the end of its console")
 
     def test_a_user_who_logs_off_does_not(self):
         """Services learn of it, whoever it is."""
