@@ -13,6 +13,8 @@ struct contracts {
     bool refused;
     unsigned properties_count;
     const uint8_t *properties_end[2];  // Of those that were taken.
+    unsigned property_count;
+    struct mr_property property[2];  // The first of those that were taken.
 };
 extern struct contracts contracts;
 

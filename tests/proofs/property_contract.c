@@ -28,5 +28,9 @@ bool mr_reader_property(struct reader *reader, unsigned packet_type, uint64_t *p
     *out = any;
     *present |= MR_PROPERTY_BIT(id);
     reader->next += len;
+    if (contracts.property_count < MR_ARRAY_COUNT(contracts.property)) {
+        contracts.property[contracts.property_count] = any;
+    }
+    contracts.property_count++;
     return true;
 }
