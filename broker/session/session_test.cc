@@ -250,15 +250,6 @@ TEST_F(Session, DropsWhatIsTooLargeForTheClientAndGoesOn) {
     EXPECT_TRUE(Send(1, std::string(42, 'x')));
     EXPECT_FALSE(Send(1, std::string(43, 'x')));
     EXPECT_EQ(client_->Read()[0].bytes, 50u);
-    // The same for what goes out as it came: 2 + 3 + 1 and the payload.
-    Publication publication;
-    publication.wire = true;
-    publication.payload.assign(44, 'x');
-    EXPECT_TRUE(Deliver(&world_, &session_, publication, Grant()));
-    EXPECT_EQ(world_.counters.forwarded_unaltered, 1u);
-    EXPECT_EQ(client_->Read()[0].bytes, 50u);
-    publication.payload.assign(45, 'x');
-    EXPECT_FALSE(Deliver(&world_, &session_, publication, Grant()));
 }
 
 TEST_F(Session, DropsWhatBecameTooLargeForTheNextConnection) {
