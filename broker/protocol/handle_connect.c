@@ -228,7 +228,10 @@ void mr_protocol_password_checked(struct mr_password_request *request) {
     if (client->stream_closed) {
         mr_client_free(client);  // It went away meanwhile.
     } else if (client->state == MR_CLIENT_CHECKING) {
-        if (request->result == MR_AUTH_OK) {
+        if (request->dropped) {
+            refuse(client, (enum mr_version)client->link.version, MR_REASON_SERVER_UNAVAILABLE,
+                   NULL);
+        } else if (request->result == MR_AUTH_OK) {
             client->state = MR_CLIENT_CHECKED;
             mr_client_resume(client, MR_PAUSE_PASSWORD);
         } else {

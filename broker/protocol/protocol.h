@@ -42,7 +42,8 @@ struct mr_password_request {
     char *password;
     size_t user_name_len;
     size_t password_len;
-    enum mr_auth_result result;
+    enum mr_auth_result result;  // Unless it was dropped.
+    bool dropped;                // Not checked, as the broker is stopping.
 };
 void mr_password_request_free(struct mr_password_request *request);
 

@@ -4,6 +4,8 @@
 // Logins that may wait. Beyond, clients are told that the server is busy.
 #define REQUESTS_MAX 1024u
 
+// Waits for a request; NULL when the checker is stopping and there are no more. Those that waited
+// then are dropped: a thousand slow hashes would keep the broker from ending for a minute.
 static struct mr_password_request *take(struct mr_password_checker *checker) {
     pthread_mutex_lock(&checker->lock);
     while (checker->first == NULL && !checker->stopping) {
@@ -16,6 +18,7 @@ static struct mr_password_request *take(struct mr_password_checker *checker) {
         if (checker->first == NULL) {
             checker->last = &checker->first;
         }
+        request->dropped = checker->stopping;
     }
     pthread_mutex_unlock(&checker->lock);
     return request;
@@ -34,9 +37,11 @@ static void *run(void *ctx) {
     struct mr_password_checker *checker = ctx;
     struct mr_password_request *request;
     while ((request = take(checker)) != NULL) {
-        struct mr_slice user_name = mr_slice_of(request->user_name, request->user_name_len);
-        struct mr_slice password = mr_slice_of(request->password, request->password_len);
-        request->result = mr_auth_check_password(request->policy, user_name, password);
+        if (!request->dropped) {
+            struct mr_slice user_name = mr_slice_of(request->user_name, request->user_name_len);
+            struct mr_slice password = mr_slice_of(request->password, request->password_len);
+            request->result = mr_auth_check_password(request->policy, user_name, password);
+        }
         // Answers are never refused: there are at most REQUESTS_MAX of them.
         struct mr_worker *worker = worker_of(checker, request->protocol);
         bool answered = mr_worker_order(worker, MR_ORDER_PASSWORD, request);
@@ -76,7 +81,8 @@ void mr_checker_stop(struct mr_password_checker *checker) {
     if (!checker->started) {
         return;
     }
-    // Works off what it has: clients wait for the answers.
+    // All requests go back to where they came from: clients stay in memory as long as one refers
+    // to them.
     pthread_mutex_lock(&checker->lock);
     checker->stopping = true;
     pthread_cond_signal(&checker->wanted);

@@ -7,13 +7,16 @@ its own, so that its memory says something.
 
 import itertools
 import os
+import select
+import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support import files, mqtt
 from support.broker import Broker
-from support.client import Closed
+from support.client import Client, Closed
 from support.mqtt import V5
 from support.suite import BrokerTest, main
 
@@ -229,6 +232,71 @@ class Logins(ThreatTest):
         late = self.open()
         late.connect("late", user="alice", password="right")
         late.ping()
+
+    def test_stop_does_not_wait_for_them(self):
+        """Who waits for a check when the broker is stopped is turned away, not checked first."""
+        self.start("password_file {dir}/passwd\nallow_anonymous false\n", start=False)
+        self.target.file("passwd", files.password_line("alice", "right", 300000))
+        self.target.start()
+        crowd = []
+        poll = select.poll()
+        for number in range(100):
+            client = self.open()
+            client.send(mqtt.connect(f"c{number}", user="alice", password="wrong"))
+            poll.register(client.socket, select.POLLIN)
+            crowd.append(client)
+        self.assertTrue(poll.poll(client.arrival_s * 1000))  # One was checked, others wait.
+        self.target.send_signal(signal.SIGTERM)
+        self.assertEqual(self.target.wait(), 0)
+        self.target.check_log()
+        self.target.stop = self.target.discard
+        reasons = []
+        for client in crowd:
+            try:
+                reasons.append(client.expect(mqtt.CONNACK).reason)
+            except Closed:
+                pass  # Its CONNECT wasn't read any more.
+        self.assertIn(0x88, reasons)
+        self.assertLessEqual(set(reasons), {0x86, 0x88, 0x89})
+
+
+class Ends(ThreatTest):
+    """Connections that the broker closes."""
+
+    def sockets(self):
+        folder = f"/proc/{self.target.pid}/fd"
+        found = 0
+        for name in os.listdir(folder):
+            try:
+                found += os.readlink(os.path.join(folder, name)).startswith("socket:")
+            except FileNotFoundError:
+                pass  # Closed meanwhile.
+        return found
+
+    def test_peers_that_read_nothing_are_let_go(self):
+        """What is pending for a client doesn't keep its connection when it is to end."""
+        self.start("outbox_bytes 64K\n")
+        publisher = self.connect()
+        publisher.ping()
+        before = self.sockets()
+        deaf = Client(self.target.address, V5, receive_buffer=4096)
+        self.addCleanup(deaf.close)
+        deaf.connect("deaf")
+        deaf.subscribe("flood", qos=0)
+        for _ in range(400):
+            publisher.publish("flood", "x" * 20000)
+        publisher.ping()
+        deaf.send(bytes([0xF0, 1, 0]))  # AUTH, which it must not send: the broker closes.
+        self.figure_reaches("clients/protocol_errors", 1)
+        deadline = time.monotonic() + deaf.arrival_s
+        while self.sockets() > before and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(self.sockets(), before)
+
+    def figure_reaches(self, name, wanted):
+        deadline = time.monotonic() + 20
+        while self.figure(name) != wanted:
+            self.assertLess(time.monotonic(), deadline, name)
 
 
 if __name__ == "__main__":
