@@ -191,12 +191,16 @@ def report_crashes(out, target, result, folder, seconds):
     return list(found.values())
 
 
-def merge(out, target, into, sources, seconds_max):
-    """Adds to `into` those inputs of `sources` that reach something new."""
+def merge(out, target, into, sources, seconds_max, edges_alone=False):
+    """Adds to `into` those inputs of `sources` that reach something new.
+
+    New is an edge, or one that is taken more often, unless `edges_alone`.
+    """
     os.makedirs(into, exist_ok=True)
     folder = os.path.dirname(into)
     command = [os.path.join(out, target.name), "-merge=1", f"-max_len={target.len_max}",
-               f"-rss_limit_mb={RSS_MB}", f"-timeout={INPUT_SECONDS_MAX}", into] + sources
+               f"-rss_limit_mb={RSS_MB}", f"-timeout={INPUT_SECONDS_MAX}",
+               f"-use_counters={int(not edges_alone)}", into] + sources
     return run_group(command, seconds_max, os.path.join(folder, "merge.log"), cwd=folder) == 0
 
 
