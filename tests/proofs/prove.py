@@ -79,12 +79,18 @@ def preprocess(plan, source, unit, defines, fault):
 
 
 def leave_to_contract(unit, functions):
-    """Renames the definitions of `functions`, and not their uses."""
+    """Renames the definitions of `functions`, and not their uses, which see a declaration."""
+
+    def rename(match):
+        head, name, rest = match.groups()
+        declared = re.sub(r"\b(static|inline)\b", "", head) + name + rest.rstrip("{ ")
+        return f"{declared};\n{head}{name}_itself{rest}"
+
     with open(unit, encoding="utf-8") as file:
         text = file.read()
     for name in functions:
-        definition = rf"^(\w[^;{{}}]*\b){name}(\([^;{{}}]*\) *\{{)"
-        text = re.sub(definition, rf"\1{name}_itself\2", text, flags=re.MULTILINE)
+        definition = rf"^(\w[^;{{}}]*\b)({name})(\([^;{{}}]*\) *\{{)"
+        text = re.sub(definition, rename, text, flags=re.MULTILINE)
     with open(unit, "w", encoding="utf-8") as file:
         file.write(text)
 
