@@ -127,7 +127,7 @@ static size_t put_publish(struct input *input, enum mr_version version, uint8_t 
     struct mr_publish publish = {
         .topic = topic_of(flags >> 4),
         .payload = mr_slice_of(payload, len < 250 ? len : len * 10u),
-        .qos = (uint8_t)(flags & 3) % 3,
+        .qos = (uint8_t)((flags & 3) % 3),
         .retain = (flags & 4) != 0,
         .packet_id = (uint16_t)(1 + len % 16),
     };
@@ -152,7 +152,7 @@ static size_t put_subscribe(struct input *input, enum mr_version version, uint8_
                             size_t max) {
     uint8_t flags = next_byte(input);
     uint8_t first = next_byte(input);
-    struct mr_subscription_options options = {.qos = (flags & 3) % 3,
+    struct mr_subscription_options options = {.qos = (uint8_t)((flags & 3) % 3),
                                               .no_local = (flags & 4) != 0,
                                               .retain_as_published = (flags & 8) != 0,
                                               .retain_handling = (uint8_t)(flags >> 4) % 3};
