@@ -53,7 +53,8 @@ def mr_proof(
         unwind = 1,
         unwindset = [],
         checks = [_UNSIGNED, _CASTS],
-        size = "medium"):
+        size = "medium",
+        everyday = True):
     """Declares a test that proves `name`.c for all inputs that it allows.
 
     It passes if the proof holds, if everything is reached that the proof says it reaches, and if
@@ -70,6 +71,7 @@ def mr_proof(
       unwindset: the same for single loops, as in CBMC's option.
       checks: what else is checked: WRAPS and CUTS are less than everything, [] is neither.
       size: size of the test.
+      everyday: part of `bazel test //...`; the others take the longest, and are run by name.
     """
     plan = struct(
         checks = checks,
@@ -93,5 +95,5 @@ def mr_proof(
         srcs = ["prove.py"],
         args = ["$(rootpath %s_plan)" % name],
         data = [name + "_plan"],
-        tags = ["proof"],
+        tags = ["proof"] + ([] if everyday else ["manual"]),
     )
