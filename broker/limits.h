@@ -33,6 +33,8 @@
 // at once is the limit in practice.
 #define MR_PUBLISH_RUN_MAX_DEFAULT 65535
 #define MR_PUBLISH_RUN_MAX_CEILING 65535
+// PUBLISH packets further on in a receive buffer whose topics are fetched from memory together;
+// `topic_lookahead` (broker/router/ahead.c).
 #define MR_TOPIC_LOOKAHEAD_DEFAULT 16
 #define MR_TOPIC_LOOKAHEAD_CEILING 16
 

@@ -12,7 +12,7 @@
 #define CLOCK_STEPS_MAX 16u
 
 // Less than this stays in the second-level cache of a processor by itself.
-#define PREFETCH_CACHE_BYTES_MIN (UINT64_C(256) << 10)
+#define LARGE_CACHE_BYTES_MIN (UINT64_C(256) << 10)
 // Of an entry with one target and a name of usual length.
 #define PREFETCH_ENTRY_BYTES (sizeof(struct entry) + sizeof(struct mr_target) + 32)
 #define CACHE_LINE_BYTES 64u
@@ -256,20 +256,20 @@ const struct mr_route *mr_topic_cache_lookup(struct mr_topic_cache *cache, struc
     return entry == NULL ? NULL : &entry->route;
 }
 
+bool mr_topic_cache_is_large(const struct mr_topic_cache *cache) {
+    return cache->memory.bytes >= LARGE_CACHE_BYTES_MIN;
+}
+
 void mr_topic_cache_prefetch(const struct mr_topic_cache *cache, const struct mr_slice *topics,
                              uint32_t count) {
     MR_DEBUG_ASSERT(count <= MR_TOPIC_CACHE_PREFETCH_MAX);
-    if (cache->memory.bytes < PREFETCH_CACHE_BYTES_MIN) {
-        return;
-    }
-    uint64_t hashes[MR_TOPIC_CACHE_PREFETCH_MAX];
+    struct mr_index_cursor cursors[MR_TOPIC_CACHE_PREFETCH_MAX];
     for (uint32_t i = 0; i < count; i++) {
-        hashes[i] = mr_trie_hash(cache->trie, topics[i]);
-        mr_index_prefetch(&cache->index, hashes[i]);
+        cursors[i] = mr_index_seek(&cache->index, mr_trie_hash(cache->trie, topics[i]));
+        mr_index_prefetch(&cursors[i]);
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct mr_index_cursor cursor = mr_index_seek(&cache->index, hashes[i]);
-        const uint8_t *entry = mr_index_next(&cursor);
+        const uint8_t *entry = mr_index_next(&cursors[i]);
         if (entry != NULL) {
             for (size_t line = 0; line < PREFETCH_ENTRY_BYTES; line += CACHE_LINE_BYTES) {
                 __builtin_prefetch(entry + line);

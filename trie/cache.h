@@ -84,12 +84,14 @@ void mr_topic_cache_free(struct mr_topic_cache *cache);
 // result ran out.
 const struct mr_route *mr_topic_cache_lookup(struct mr_topic_cache *cache, struct mr_slice topic);
 
+// Has it grown beyond what a processor's own caches hold, so that lookups wait for memory?
+bool mr_topic_cache_is_large(const struct mr_topic_cache *cache);
+
 #define MR_TOPIC_CACHE_PREFETCH_MAX 16u
 
 // Asks the processor for the memory that looking up these topic names will read, so that it waits
-// for all of it at once and not for one after the other; the answers are the same without.
-// `count` is at most MR_TOPIC_CACHE_PREFETCH_MAX. Does nothing as long as the cache is so small
-// that the processor's own caches hold it.
+// for all of it at once and not for one after the other; the answers are the same without. Pays if
+// mr_topic_cache_is_large(). `count` is at most MR_TOPIC_CACHE_PREFETCH_MAX.
 void mr_topic_cache_prefetch(const struct mr_topic_cache *cache, const struct mr_slice *topics,
                              uint32_t count);
 

@@ -320,8 +320,7 @@ TEST(TopicCache, MemoryStaysWithinItsBound) {
     }
 }
 
-// Topics that are kept, evicted, unknown and empty, in caches below and above the size from which
-// on it does something.
+// Topics that are kept, evicted, unknown and empty, in small and large caches.
 TEST(TopicCache, PrefetchingChangesNothing) {
     Trie trie;
     trie.Insert("+/#", 1);

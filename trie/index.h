@@ -37,10 +37,10 @@ static inline struct mr_index_cursor mr_index_seek(const struct mr_index *index,
     return cursor;
 }
 
-// Asks the processor for where a search for `hash` begins.
-static inline void mr_index_prefetch(const struct mr_index *index, uint64_t hash) {
-    const struct mr_index_partition *partition = &index->partitions[hash % MR_INDEX_PARTITIONS];
-    __builtin_prefetch(partition->slots + ((uint32_t)(hash >> 32) & partition->mask));
+// Asks the processor for what mr_index_next() will read first.
+static inline void mr_index_prefetch(const struct mr_index_cursor *cursor) {
+    const struct mr_index_partition *partition = cursor->partition;
+    __builtin_prefetch(partition->slots + (cursor->at & partition->mask));
 }
 
 // Returns NULL when there are no more.

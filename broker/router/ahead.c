@@ -10,8 +10,12 @@ static_assert(MR_TOPIC_LOOKAHEAD_CEILING <= MR_TOPIC_CACHE_PREFETCH_MAX, "what c
 
 void mr_router_look_ahead_slow(struct mr_router *router, struct mr_slice topic,
                                struct mr_slice rest) {
-    struct mr_slice topics[MR_TOPIC_CACHE_PREFETCH_MAX];
     uint32_t max = router->shared->config->topic_lookahead;
+    if (max == 0 || !mr_topic_cache_is_large(router->cache)) {
+        router->ahead_end = rest.data + rest.len;
+        return;
+    }
+    struct mr_slice topics[MR_TOPIC_CACHE_PREFETCH_MAX];
     uint32_t count = 0;
     size_t len;
     while (count < max && mr_run_peek(rest, &topics[count], &len)) {

@@ -5,11 +5,12 @@
     bazel run //fuzz:campaign -- --minutes 2 --targets codec_packet_fuzz,trie_fuzz --update
 
 The time is that of fuzzing: `--minutes` on `--jobs` cores, shared by all pairs of target and engine
-(equally, but for targets that targets.py gives more). Building comes before (once for each state of the sources), minimising crashes and
-counting lines behind. Each pair starts from the corpus in the tree and from what earlier campaigns
-kept in the output folder (`--fresh` forgets that); behind the run, libFuzzer's merge keeps of what
-both engines found the inputs that reach something new. `--update` adds some of them to the corpora
-in the tree, the smallest first, within a budget of bytes for each target.
+(equally, but for targets that targets.py gives more). Building comes before (once for each state of
+the sources), minimising crashes and counting lines behind. Each pair starts from the corpus in the
+tree and from what earlier campaigns kept in the output folder (`--fresh` forgets that); behind the
+run, libFuzzer's merge keeps of what both engines found the inputs that reach something new.
+`--update` adds some of them to the corpora in the tree, the smallest first, within a budget of bytes
+for each target.
 
 Ends with 1 if anything crashed, hung or couldn't run; each crash has a minimised input in the
 report. Writes report.json and report.md (the table of docs/VERIFICATION.md).
