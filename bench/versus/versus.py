@@ -27,6 +27,8 @@ from bench.versus.measure import Bench, attempt
 
 WORKSPACE = os.environ.get("BUILD_WORKSPACE_DIRECTORY")
 OUT = os.path.join(WORKSPACE or ROOT, "docs/performance")
+# In tables; no broker is called that.
+NO_REFERENCE = "another broker"
 
 
 def arguments():
@@ -70,7 +72,7 @@ def release_broker(fallback):
 
 
 def find_peers(options):
-    """The peers in the order of the table, and the name of the reference."""
+    """The peers in the order of the table, and the name of the reference (NO_REFERENCE: none)."""
     broker = os.path.abspath(options.broker)
     if options.release:
         broker = release_broker(broker)
@@ -91,7 +93,7 @@ def find_peers(options):
         name, _, command = text.partition("=")
         found.append(peers.Peer(name, command.split()))
         reference = reference or name
-    return found, reference
+    return found, reference or NO_REFERENCE
 
 
 def selected_loads(text):

@@ -4,6 +4,7 @@
     versus_test.py LOAD BROKER RELAY
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import xml.etree.ElementTree
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from bench.chart import chart
-from bench.versus import compare, loads, measure, peers
+from bench.versus import compare, loads, measure, peers, present, versus
 
 LOAD, BROKER, RELAY = (os.path.abspath(path) for path in sys.argv[1:4])
 SELECTED = "pair 1-1,fan-out 1-100,pair 10-10 QoS 1,wildcard,slow publishers,latency,idle,connects"
@@ -64,6 +65,16 @@ class Comparison(unittest.TestCase):
             self.assertTrue(tree.getroot().tag.endswith("svg"))
         self.assertIn("throughput by other's", done.stdout)
         shutil.rmtree(out)
+
+    def test_without_another_broker(self):
+        options = argparse.Namespace(
+            broker=BROKER, relay=RELAY, io="epoll", release=False, no_mosquitto=True, peer=[]
+        )
+        found, reference = versus.find_peers(options)
+        self.assertEqual([peer.name for peer in found], ["millrace", "floor"])
+        report = {"rounds": [{}], "loads": ["pair 1-1"], "reference": reference}
+        self.assertNotIn("None", present.ratio_table(report, ["pair 1-1"]))
+        self.assertIn("not measured", present.target_table(report))
 
     def test_ratios_are_taken_within_rounds(self):
         rounds = [
