@@ -481,6 +481,19 @@ class Process(ConfigTest):
         self.assertFalse(path.exists())
         target.stop = target.discard
 
+    def test_pid_file_of_a_running_broker_survives_a_second_start(self):
+        first = self.own_broker("pid_file {dir}/pid\n")
+        path = first.folder / "pid"
+        self.await_value(
+            f"{first.pid}\n", lambda: path.exists() and path.read_text(), "process id"
+        )
+        second = self.own_broker(start=False)
+        second.stop = second.discard
+        second.config_path = first.config_path
+        second.start(wait=False)
+        self.assertNotEqual(second.wait(), 0)
+        self.assertEqual(path.read_text(), f"{first.pid}\n")
+
     def test_log_file_is_opened_again(self):
         target = self.own_broker("log_dest file {dir}/broker.log\n")
         path = target.folder / "broker.log"
