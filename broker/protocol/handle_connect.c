@@ -287,6 +287,7 @@ static struct mr_will_record *will_new(struct connecting *it, uint32_t subscribe
     record->at_ms = 0;
     record->delay_s = properties->will_delay_s;
     record->expiry_s = properties->message_expiry_s;
+    record->expires = mr_properties_has(properties, MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
     return record;
 }
 
