@@ -24,6 +24,7 @@ struct program {
     struct mr_daemon daemon;
     struct mr_server *server;
     uint32_t workers;
+    bool pid_written;
     const char *more_help;
 };
 
@@ -229,6 +230,7 @@ static bool start(struct program *program) {
         mr_log(MR_LOG_ERROR, "%s: %s.", config->pid_file, mr_os_error_text(os_error, text));
         return false;
     }
+    program->pid_written = config->pid_file != NULL;
     if (!drop_privileges(config)) {
         return false;
     }
@@ -281,7 +283,7 @@ static void serve(struct program *program) {
 static void finish(struct program *program) {
     mr_server_free(program->server);
     program->server = NULL;
-    if (program->config->pid_file != NULL) {
+    if (program->pid_written) {  // Another's, on whose port we can't listen, stays.
         mr_pid_file_remove(program->config->pid_file);
     }
     mr_log_output_close(program->log);

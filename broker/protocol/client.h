@@ -55,7 +55,8 @@ struct mr_will_record {
     struct mr_message *message;
     uint64_t at_ms;  // When it is due; 0: not before the connection ends.
     uint32_t delay_s;
-    uint32_t expiry_s;  // Message expiry, counted from when it is sent; 0: none.
+    uint32_t expiry_s;  // Message expiry, counted from when it is sent.
+    bool expires;
 };
 
 // What a session needs only while it has no connection.

@@ -183,9 +183,6 @@ static enum mr_handled answer_password(struct connecting *it, enum mr_auth_resul
 static enum mr_handled check_password(struct connecting *it) {
     struct mr_client *client = it->client;
     struct mr_protocol *protocol = client->protocol;
-    if (client->state == MR_CLIENT_CHECKED) {
-        return MR_HANDLED;
-    }
     struct mr_auth_policy *policy = mr_client_policy(client);
     struct mr_slice user_name =
         it->packet.has_user_name ? it->packet.user_name : mr_slice_of(NULL, 0);
@@ -196,6 +193,11 @@ static enum mr_handled check_password(struct connecting *it) {
     }
     if (it->packet.has_password && password.data == NULL) {
         password.data = (const uint8_t *)"";
+    }
+    if (client->state == MR_CLIENT_CHECKED) {
+        // A reload that came in between holds for it as for those who were connected by then.
+        return answer_password(
+            it, mr_auth_knows(policy, user_name) ? MR_AUTH_OK : MR_AUTH_NOT_AUTHORIZED);
     }
     if (protocol->hooks.check_password == NULL || user_name.data == NULL ||
         !mr_auth_password_is_slow(policy, user_name)) {
@@ -285,6 +287,7 @@ static struct mr_will_record *will_new(struct connecting *it, uint32_t subscribe
     record->at_ms = 0;
     record->delay_s = properties->will_delay_s;
     record->expiry_s = properties->message_expiry_s;
+    record->expires = mr_properties_has(properties, MR_PROPERTY_MESSAGE_EXPIRY_INTERVAL);
     return record;
 }
 

@@ -81,7 +81,9 @@ static bool over_limit(const struct mr_protocol *protocol, const struct moving *
 void mr_protocol_take_connection(struct mr_protocol *protocol, struct mr_parcel *parcel) {
     struct moving *moving = parcel->pointer;
     struct mr_client *client = NULL;
-    if (moving->checked || !over_limit(protocol, moving)) {
+    // One that brings its CONNECT gets an answer, even if that is that the server shuts down.
+    bool wanted = !protocol->shutting_down && !over_limit(protocol, moving);
+    if (moving->checked || wanted) {
         client = mr_client_new(protocol, moving->listener);
     }
     if (client != NULL) {

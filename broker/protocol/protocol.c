@@ -203,7 +203,7 @@ static void close_failed(struct mr_client *client) {
     }
 }
 
-static void do_work(struct mr_protocol *protocol, struct mr_client *client) {
+static void do_work(struct mr_protocol *protocol, struct mr_client *client, bool uncongested) {
     uint8_t work = client->work;
     client->work = 0;
     if (client->state == MR_CLIENT_CLOSING) {
@@ -219,7 +219,7 @@ static void do_work(struct mr_protocol *protocol, struct mr_client *client) {
     if ((client->pause & MR_PAUSE_BUSY) && protocol->woken) {
         mr_client_resume(client, MR_PAUSE_BUSY);
     }
-    if ((client->pause & MR_PAUSE_CONGESTED) && protocol->uncongested) {
+    if ((client->pause & MR_PAUSE_CONGESTED) && uncongested) {
         mr_client_resume(client, MR_PAUSE_CONGESTED);
     }
     if (client->pause & (MR_PAUSE_BUSY | MR_PAUSE_CONGESTED)) {
@@ -231,19 +231,21 @@ bool mr_protocol_on_turn_end(struct mr_protocol *protocol) {
     mr_router_begin(protocol->router);
     mr_router_take(protocol->router);
     bool more = false;
+    // A client that is closed below may have been the congested one: that is for the next turn.
+    bool uncongested = protocol->uncongested;
+    protocol->uncongested = false;
     struct mr_client *list = protocol->work;
     protocol->work = NULL;
     while (list != NULL) {
         struct mr_client *client = list;
         list = client->work_next;
-        do_work(protocol, client);
+        do_work(protocol, client, uncongested);
     }
     protocol->woken = false;
-    protocol->uncongested = false;
     for (struct mr_client *client = protocol->work; client != NULL; client = client->work_next) {
         more = more || (client->work & (MR_WORK_FAILED | MR_WORK_REPLAY)) != 0;
     }
-    return mr_router_end(protocol->router) || more;
+    return mr_router_end(protocol->router) || more || protocol->uncongested;
 }
 
 // --------------------------------------------------------------------------- control

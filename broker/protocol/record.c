@@ -57,7 +57,10 @@ void mr_record_send_will(struct mr_protocol *protocol, struct mr_session_record 
         return;
     }
     struct mr_message *will = record->will->message;
-    uint32_t expiry_s = record->will->expiry_s;
+    if (record->will->expires) {
+        // Nobody else has seen the message yet.
+        will->expires_ms = mr_loop_now_ms(protocol->loop) + record->will->expiry_s * MS_PER_S;
+    }
     free(record->will);
     record->will = NULL;
     struct mr_auth_policy *policy = protocol->policies->policies[record->security_index];
@@ -67,10 +70,6 @@ void mr_record_send_will(struct mr_protocol *protocol, struct mr_session_record 
         mr_count(&protocol->router->counters.acl_publish_denied);
         mr_message_unref(will);
         return;
-    }
-    if (expiry_s != 0) {
-        // Nobody else has seen the message yet.
-        will->expires_ms = mr_loop_now_ms(protocol->loop) + expiry_s * MS_PER_S;
     }
     struct mr_buf *source_buf;
     struct mr_slice source = mr_record_source(protocol, record, &source_buf);

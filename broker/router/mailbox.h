@@ -23,7 +23,7 @@ enum mr_parcel_kind {
     MR_PARCEL_PUBLISH,      // `pointer` is a message: deliver to your receivers.
     MR_PARCEL_RUN,          // The same for a run.
     MR_PARCEL_DIRECTED,     // A message for `subscriber`, picked for the shared filter `node`.
-    MR_PARCEL_CONNECTION,   // A connection whose session lives with you.
+    MR_PARCEL_CONNECTION,   // A connection whose session lives with you; one block of malloc's.
     MR_PARCEL_CONGESTED,    // `subscriber` published to a receiver that is full: pause it.
     MR_PARCEL_UNCONGESTED,  // Whoever waits for me may go on.
     MR_PARCEL_REBALANCE,    // A member of a shared subscription came; look at stranded messages.

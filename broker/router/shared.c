@@ -1,5 +1,6 @@
 #include "broker/router/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum mr_err mr_shared_init(struct mr_shared *shared, const struct mr_config *config,
@@ -30,6 +31,8 @@ void mr_router_drop_parcel(void *ctx, struct mr_parcel *parcel) {
         struct mr_run *run = parcel->pointer;
         mr_buf_adopt(run->buf);
         mr_buf_unref(run->buf);
+    } else if (parcel->kind == MR_PARCEL_CONNECTION) {
+        free(parcel->pointer);  // The broker ends, and its socket with it.
     }
 }
 

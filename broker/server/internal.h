@@ -23,6 +23,15 @@ struct mr_order {
     void *pointer;
 };
 
+// What waits for one worker.
+struct mr_orders {
+    struct mr_order *first;
+    struct mr_order **last;
+    uint32_t count;
+    struct mr_password_request *answers;
+    bool stop;
+};
+
 struct mr_log_order {
     enum mr_log_type type;
     size_t len;
@@ -37,7 +46,7 @@ struct mr_report {
     struct mr_topic_cache_stats cache;
 };
 
-// Orders that may wait for one worker: beyond, log lines are dropped and passwords refused.
+// Orders that may wait for one worker: beyond, log lines are dropped.
 #define MR_ORDERS_MAX 4096u
 
 struct mr_worker {
@@ -52,9 +61,7 @@ struct mr_worker {
     bool started;
     bool stopping;
     pthread_mutex_t lock;  // For the fields below.
-    struct mr_order *orders;
-    struct mr_order **orders_end;
-    uint32_t order_count;
+    struct mr_orders orders;
     struct mr_report report;
 };
 
@@ -103,7 +110,7 @@ void mr_worker_free_protocol(struct mr_worker *worker);
 void mr_worker_free_loop(struct mr_worker *worker);
 enum mr_err mr_worker_start(struct mr_worker *worker);
 // Any thread. False: too many are waiting, or no memory; the caller still owns `pointer`.
-// STOP is never refused.
+// PASSWORD and STOP are never refused.
 bool mr_worker_order(struct mr_worker *worker, enum mr_order_kind kind, void *pointer);
 
 // checker.c

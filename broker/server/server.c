@@ -161,9 +161,9 @@ void mr_server_stop(struct mr_server *server) {
     mr_checker_stop(&server->checker);
     for (uint32_t i = 0; i < server->worker_count; i++) {
         struct mr_worker *worker = &server->workers[i];
-        if (worker->started && !mr_worker_order(worker, MR_ORDER_STOP, NULL)) {
-            mr_log(MR_LOG_ERROR, "Out of memory: ending at once.");
-            abort();
+        if (worker->started) {
+            bool ordered = mr_worker_order(worker, MR_ORDER_STOP, NULL);
+            MR_ASSERT(ordered);
         }
     }
     for (uint32_t i = 0; i < server->worker_count; i++) {

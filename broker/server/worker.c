@@ -7,18 +7,43 @@
 
 // ---------------------------------------------------------------------------- orders
 
-bool mr_worker_order(struct mr_worker *worker, enum mr_order_kind kind, void *pointer) {
-    struct mr_order *order = malloc(sizeof(*order));
-    if (order == NULL) {
-        return false;
+static bool is_never_refused(enum mr_order_kind kind) {
+    return kind == MR_ORDER_PASSWORD || kind == MR_ORDER_STOP;
+}
+
+// Without memory of their own: a request has a link, and one stop is enough.
+static void add_never_refused(struct mr_orders *orders, enum mr_order_kind kind, void *pointer) {
+    if (kind == MR_ORDER_STOP) {
+        orders->stop = true;
+        return;
     }
-    *order = (struct mr_order){NULL, kind, pointer};
+    struct mr_password_request *request = pointer;
+    request->next = orders->answers;
+    orders->answers = request;
+}
+
+static void add(struct mr_orders *orders, struct mr_order *order) {
+    order->next = NULL;
+    *orders->last = order;
+    orders->last = &order->next;
+    orders->count++;
+}
+
+bool mr_worker_order(struct mr_worker *worker, enum mr_order_kind kind, void *pointer) {
+    struct mr_order *order = NULL;
+    if (!is_never_refused(kind)) {
+        order = malloc(sizeof(*order));
+        if (order == NULL) {
+            return false;
+        }
+        *order = (struct mr_order){NULL, kind, pointer};
+    }
     pthread_mutex_lock(&worker->lock);
-    bool room = kind != MR_ORDER_LOG_LINE || worker->order_count < MR_ORDERS_MAX;
-    if (room) {
-        *worker->orders_end = order;
-        worker->orders_end = &order->next;
-        worker->order_count++;
+    bool room = kind != MR_ORDER_LOG_LINE || worker->orders.count < MR_ORDERS_MAX;
+    if (order == NULL) {
+        add_never_refused(&worker->orders, kind, pointer);
+    } else if (room) {
+        add(&worker->orders, order);
     }
     pthread_mutex_unlock(&worker->lock);
     if (!room) {
@@ -29,14 +54,25 @@ bool mr_worker_order(struct mr_worker *worker, enum mr_order_kind kind, void *po
     return true;
 }
 
-static struct mr_order *take_orders(struct mr_worker *worker) {
+static void orders_init(struct mr_orders *orders) {
+    *orders = (struct mr_orders){0};
+    orders->last = &orders->first;
+}
+
+static struct mr_orders take_orders(struct mr_worker *worker) {
     pthread_mutex_lock(&worker->lock);
-    struct mr_order *orders = worker->orders;
-    worker->orders = NULL;
-    worker->orders_end = &worker->orders;
-    worker->order_count = 0;
+    struct mr_orders orders = worker->orders;
+    orders_init(&worker->orders);
     pthread_mutex_unlock(&worker->lock);
     return orders;
+}
+
+static void give_answers(struct mr_password_request *request) {
+    while (request != NULL) {
+        struct mr_password_request *next = request->next;
+        mr_protocol_password_checked(request);
+        request = next;
+    }
 }
 
 static void stop_if_done(struct mr_worker *worker) {
@@ -79,9 +115,6 @@ static const char *log_topic_of(enum mr_log_type type) {
 // With a worker that is stopping, or was never started, only what has to be given back matters.
 static void carry_out(struct mr_worker *worker, const struct mr_order *order) {
     switch (order->kind) {
-        case MR_ORDER_PASSWORD:
-            mr_protocol_password_checked(order->pointer);
-            return;
         case MR_ORDER_POLICIES:
             mr_protocol_set_policies(worker->protocol, order->pointer);
             if (worker->index == 0) {
@@ -102,35 +135,40 @@ static void carry_out(struct mr_worker *worker, const struct mr_order *order) {
             free(line);
             return;
         }
+        case MR_ORDER_PASSWORD:
         case MR_ORDER_STOP:
-            stop(worker);
-            return;
+            return;  // Not in this list.
     }
 }
 
 static void on_wake(void *ctx) {
     struct mr_worker *worker = ctx;
     mr_protocol_on_wake(worker->protocol);
-    struct mr_order *order = take_orders(worker);
+    struct mr_orders orders = take_orders(worker);
+    give_answers(orders.answers);
+    struct mr_order *order = orders.first;
     while (order != NULL) {
         struct mr_order *next = order->next;
         carry_out(worker, order);
         free(order);
         order = next;
     }
+    if (orders.stop) {
+        stop(worker);
+    }
 }
 
 // What came after the worker had stopped.
 static void drop_orders(struct mr_worker *worker) {
-    struct mr_order *order = take_orders(worker);
+    struct mr_orders orders = take_orders(worker);
+    give_answers(orders.answers);
+    struct mr_order *order = orders.first;
     while (order != NULL) {
         struct mr_order *next = order->next;
         if (order->kind == MR_ORDER_POLICIES) {
             mr_policy_set_unref(order->pointer);
         } else if (order->kind == MR_ORDER_LOG_LINE) {
             free(order->pointer);
-        } else if (order->kind == MR_ORDER_PASSWORD) {
-            mr_protocol_password_checked(order->pointer);
         }
         free(order);
         order = next;
@@ -176,7 +214,7 @@ enum mr_err mr_worker_init(struct mr_worker *worker, struct mr_server *server, u
                            const struct mr_io_backend *backend) {
     worker->server = server;
     worker->index = index;
-    worker->orders_end = &worker->orders;
+    orders_init(&worker->orders);
     worker->listeners = calloc(server->config->listener_count, sizeof(struct mr_listener *));
     if (worker->listeners == NULL || pthread_mutex_init(&worker->lock, NULL) != 0) {
         return MR_ERR_NOMEM;

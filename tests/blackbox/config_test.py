@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -460,6 +461,38 @@ class Process(ConfigTest):
             target.check_log()
             target.stop = target.discard
 
+    def test_stop_while_connections_are_dealt_out(self):
+        """Of a unix socket, by one worker to all: none may come behind the end of the others."""
+        for _ in range(5):
+            target = self.own_broker(
+                "listener 0 {dir}/socket\nconnect_timeout 3600\nworkers 4\n"
+            )
+            path = str(target.folder / "socket")
+            lasting = [self.connect(broker=target) for _ in range(8)]
+            opened = []
+
+            def storm(path=path, opened=opened):
+                try:
+                    while len(opened) < 800:
+                        connection = socket.socket(socket.AF_UNIX)
+                        opened.append(connection)
+                        connection.connect(path)
+                except OSError:
+                    pass
+
+            threads = [threading.Thread(target=storm) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.02)
+            target.send_signal(signal.SIGTERM)
+            self.assertEqual(target.wait(), 0)
+            for thread in threads:
+                thread.join()
+            for connection in opened + lasting:
+                connection.close()
+            target.check_log()
+            target.stop = target.discard
+
     def test_state_on_sigusr1(self):
         target = self.own_broker()
         client = self.session("inspected", broker=target)
@@ -480,6 +513,19 @@ class Process(ConfigTest):
         self.assertEqual(target.wait(), 0)
         self.assertFalse(path.exists())
         target.stop = target.discard
+
+    def test_pid_file_of_a_running_broker_survives_a_second_start(self):
+        first = self.own_broker("pid_file {dir}/pid\n")
+        path = first.folder / "pid"
+        self.await_value(
+            f"{first.pid}\n", lambda: path.exists() and path.read_text(), "process id"
+        )
+        second = self.own_broker(start=False)
+        second.stop = second.discard
+        second.config_path = first.config_path
+        second.start(wait=False)
+        self.assertNotEqual(second.wait(), 0)
+        self.assertEqual(path.read_text(), f"{first.pid}\n")
 
     def test_log_file_is_opened_again(self):
         target = self.own_broker("log_dest file {dir}/broker.log\n")

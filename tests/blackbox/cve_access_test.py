@@ -454,6 +454,21 @@ class Reload(AccessTest):
         client.connect(self.client_id(), 0x86, user="alice", password="alice-pw")
         self.user("bob").ping()
 
+    def test_user_removed_while_its_password_is_checked(self):
+        """The check was begun with the old file; the answer must not outlive the user."""
+        self.guarded(passwords=files.password_line("alice", "alice-pw", 500000))
+        waiting = [self.open(V5, self.target) for _ in range(5)]
+        for index, client in enumerate(waiting):
+            client.send(
+                mqtt.connect(self.client_id(f"{index}"), user="alice", password="alice-pw")
+            )
+        self.write(self.target, passwords=files.password_file(bob="bob-pw"))
+        self.target.reload()
+        for client in waiting:
+            client.arrival_s = 120
+            client.drain_until_closed()
+        self.user("bob").ping()
+
     def test_broken_files_are_refused_as_a_whole(self):
         """The rights stay as they were."""
         self.guarded(self.NARROW)

@@ -153,6 +153,21 @@ class Policies(OverloadTest):
             publisher.expect(PUBACK, packet_id=number + 1)
         publisher.ping()
 
+    def test_backpressure_ends_when_the_slow_client_goes_for_want_of_memory(self):
+        """Full and out of memory by the same message, whose publisher was to wait."""
+        self.start(
+            "slow_consumer_policy backpressure", "max_inflight_messages 1",
+            "max_queued_messages 1", "memory_limit 8M", "workers 1",
+        )
+        client = self.session("slow")
+        client.subscribe("slow", qos=1)
+        for _ in range(3):
+            self.connect().publish("slow", "x", qos=1)
+        publisher = self.connect()
+        publisher.publish("slow", "x" * 6000000, qos=1)
+        client.drain_until_closed()
+        publisher.ping()
+
     def test_offline_sessions_are_bounded_under_each_policy(self):
         """There is nobody to disconnect, nothing to wait for."""
         for policy, kept in (

@@ -314,6 +314,13 @@ class What(WillTest):
         )
         self.assertEqual(sorted(map(repr, got.properties)), sorted(map(repr, props)))
 
+    def test_message_expiry_of_zero(self):
+        """It is sent, and not kept: as a PUBLISH with it."""
+        props = [(mqtt.MESSAGE_EXPIRY_INTERVAL, 0)]
+        self.mortal("ephemeral", retain=True, will_props=props).close()
+        self.assertIsNotNone(self.assert_published().prop(mqtt.MESSAGE_EXPIRY_INTERVAL))
+        self.subscriber("will/ephemeral").expect_nothing()
+
     def test_message_expiry_counts_from_publication(self):
         props = [(mqtt.MESSAGE_EXPIRY_INTERVAL, 100)]
         self.mortal("expiring", will_props=props, delay=1, expiry=LONG).close()

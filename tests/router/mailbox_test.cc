@@ -4,10 +4,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
+#include "broker/config/config.h"
 #include "broker/limits.h"
+#include "broker/router/router.h"
 #include "io/epoll/epoll.h"
 
 namespace {
@@ -180,6 +183,27 @@ TEST(Mailbox, KeepsTheOrderOfCauses) {
     }
     first.join();
     second.join();
+}
+
+// A connection may be on its way to a worker that has stopped. AddressSanitizer finds the leak.
+TEST(Mailbox, WhatIsUnderWayAtTheEndIsFreed) {
+    mr_config config = {};
+    mr_shared shared;
+    ASSERT_EQ(mr_shared_init(&shared, &config, 2, 1), MR_OK);
+    mr_loop *loop;
+    ASSERT_EQ(mr_loop_new(&loop, &mr_io_epoll, nullptr), MR_OK);
+    mr_counters counters[2] = {};
+    for (uint32_t i = 0; i < 2; i++) {
+        mr_mailbox_bind(mr_mailbox_at(shared.mailboxes, i), loop, &counters[i]);
+    }
+    mr_parcel parcel = {};
+    parcel.kind = MR_PARCEL_CONNECTION;
+    parcel.pointer = malloc(100);
+    ASSERT_TRUE(mr_mailbox_send(mr_mailbox_at(shared.mailboxes, 0), 1, &parcel));
+    mr_mailbox_flush(mr_mailbox_at(shared.mailboxes, 0));
+    parcel.pointer = nullptr;
+    mr_shared_fini(&shared);
+    mr_loop_free(loop);
 }
 
 }  // namespace
